@@ -1,0 +1,84 @@
+"""Runs the tests and the linters in this interpreter's environment, the same way for `./inv test`, `./inv lint` and CI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_AGENT = "device_agents/agent"
+
+
+def root() -> Path:
+    """The project's folder: what `./inv` exported, else the folder above this package."""
+    named = os.environ.get("EDGEWRIGHT_ROOT")
+    return Path(named) if named else Path(__file__).resolve().parent.parent
+
+
+def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str] = ()) -> int:
+    """Runs pytest and returns its exit status.
+
+    all: also the tests marked slow and device (benchmarks only where `paths` names tests/bench).
+    keyword: pytest's -k. paths: files, folders or node ids; none means all of tests/.
+    """
+    command = [sys.executable, "-m", "pytest", "--durations=10", "--durations-min=1"]
+    if any("tests/bench" in Path(path).as_posix() for path in paths):
+        command += ["-m", ""]
+    elif all:
+        command += ["-m", "not bench"]
+    if keyword:
+        command += ["-k", keyword]
+    return _status([*command, *paths])
+
+
+def run_lint() -> int:
+    """Runs every checker, also after one has failed, and returns 0 only if all passed."""
+    failed = []
+    for check in _checks():
+        print(f"== {check.name}", flush=True)
+        began = time.monotonic()
+        status = check.run()
+        print(f"   {'ok' if status == 0 else 'FAILED'} in {time.monotonic() - began:.1f} s", flush=True)
+        if status:
+            failed.append(check.name)
+    print(f"lint: {'all checks passed' if not failed else 'failed: ' + ', '.join(failed)}", flush=True)
+    return 1 if failed else 0
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    run: Callable[[], int]
+
+
+def _checks() -> list[_Check]:
+    def module(name: str, *arguments: str) -> Callable[[], int]:
+        return lambda: _status([sys.executable, "-m", name, *arguments])
+
+    return [
+        _Check("ruff check", module("ruff", "check", ".")),
+        _Check("ruff format", module("ruff", "format", "--check", ".")),
+        _Check("mypy", module("mypy")),
+        _Check("import-linter", lambda: _status([_script("lint-imports")])),
+        _Check("vermin (the agent runs on Python 3.8)", module("vermin", "-q", "--violations", "-t=3.8-", _AGENT)),
+    ]
+
+
+def _script(name: str) -> str:
+    """A console script of this environment; the PATH's only where it isn't beside the interpreter."""
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name) or name
+
+
+def _status(command: list[str]) -> int:
+    """Runs a command in the project's folder and returns its exit status; 127 where it isn't installed."""
+    try:
+        return subprocess.run(command, cwd=root(), check=False).returncode
+    except FileNotFoundError:
+        print(f"{command[0]} is not installed here.\n  next:  ./inv lint (it installs what it needs)", file=sys.stderr)
+        return 127

@@ -1,0 +1,1 @@
+"""Network architectures: factories that return an untrained torch module."""
