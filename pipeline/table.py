@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from device_agents.farm.figures import show_bytes, show_count, show_metric, show_ms, show_ratio, show_seconds
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 _MISSING = "-"
+_DISPENSABLE = ("params", "p90 ms", "MACs")
 _QUIET = {"the base", "pays"}
 """Verdicts that need no sentence: the figures beside them say it all."""
 
@@ -26,28 +27,59 @@ def step_line(step: Mapping[str, Any]) -> str:
 
 
 def show(outcome: Mapping[str, Any], console: Console) -> None:
-    """Prints the outcome: a coloured table on a terminal, plain aligned text of at most 120 columns elsewhere."""
-    if console.is_terminal:
-        _show_rich(outcome, console)
-    else:
+    """Prints the outcome: in colour and as wide as the terminal, or as plain text of at most 120 columns."""
+    if not console.is_terminal:
         console.file.write("\n".join(lines(outcome)) + "\n")
+        return
+    from rich.text import Text
+
+    for text, style in _layout(outcome, min(console.width, WIDTH)):
+        console.print(Text(text, style=style), no_wrap=True, crop=False, overflow="ignore")
 
 
 def lines(outcome: Mapping[str, Any]) -> list[str]:
     """The whole outcome as plain lines, without any control character."""
-    head, rows = _head(outcome), _rows(outcome)
-    table = [head, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
-    widths[0] = max(8, min(widths[0], WIDTH - 2 - sum(widths[1:]) - 2 * (len(widths) - 1)))
-    shown = []
-    for row in table:
-        name = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 2] + ".."
-        figures = [row[i].rjust(widths[i]) for i in range(1, len(row) - 2)]
-        # A ratio and a verdict are read from their left edge, a bare figure by its last digit.
-        shown.append("  " + "  ".join([name.ljust(widths[0]), *figures, row[-2].ljust(widths[-2]), row[-1]]).rstrip())
-    for text, _ in _notes(outcome):
-        shown += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
+    return [text for text, _ in _layout(outcome, WIDTH)]
+
+
+def _layout(outcome: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
+    """Every line with its rich style. A narrow terminal loses the columns that it can best do without."""
+    table = [_head(outcome), *map(_row, outcome["variants"])]
+    for title in _DISPENSABLE:
+        if sum(_widths(table)) + 2 * len(table[0]) <= width:
+            break
+        at = table[0].index(title)
+        table = [row[:at] + row[at + 1 :] for row in table]
+    widths = _widths(table)
+    spare = width - 2 * len(widths) - sum(widths[1:])
+    widths[0] = max(8, min(max(len(row[0]) for row in table), spare))
+    styles = ["bold", *(_style(variant["verdict"]) for variant in outcome["variants"])]
+    shown = [("  " + _line(row, widths), style) for row, style in zip(table, styles, strict=True)]
+    for text, style in _notes(outcome):
+        # Paths stay whole, so that they can be copied.
+        wrapped = textwrap.wrap(
+            text,
+            width,
+            initial_indent="  ",
+            subsequent_indent="      ",
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+        shown += [(line, style) for line in wrapped]
     return shown
+
+
+def _widths(table: list[list[str]]) -> list[int]:
+    """The width of each column; the name's is the least that is still of use."""
+    columns = list(zip(*table, strict=True))
+    return [min(16, max(map(len, columns[0]))), *(max(map(len, column)) for column in columns[1:])]
+
+
+def _line(row: list[str], widths: list[int]) -> str:
+    name = row[0] if len(row[0]) <= widths[0] else row[0][: widths[0] - 2] + ".."
+    figures = [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
+    # A ratio and a verdict are read from their left edge, a bare figure by its last digit.
+    return "  ".join([name.ljust(widths[0]), *figures, row[-2].ljust(widths[-2]), row[-1]]).rstrip()
 
 
 def plain(value: object) -> str:
@@ -59,10 +91,6 @@ def _head(outcome: Mapping[str, Any]) -> list[str]:
     metric = next((v["metric"]["name"] for v in outcome["variants"] if v.get("metric")), None)
     metric = metric or (outcome.get("floor") or {}).get("name") or "metric"
     return ["variant", "size", "params", "MACs", plain(metric), "p50 ms", "p90 ms", "speed-up", "verdict"]
-
-
-def _rows(outcome: Mapping[str, Any]) -> list[list[str]]:
-    return [_row(variant) for variant in outcome["variants"]]
 
 
 def _row(variant: Mapping[str, Any]) -> list[str]:
@@ -116,26 +144,7 @@ def device_line(outcome: Mapping[str, Any]) -> str:
     return f"{device}, standing in for {article} {target}: its figures are not the board's"
 
 
-def _show_rich(outcome: Mapping[str, Any], console: Console) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    head = _head(outcome)
-    for i, title in enumerate(head):
-        left = i in (0, len(head) - 2, len(head) - 1)
-        fold = "fold" if i in (0, len(head) - 1) else "ellipsis"
-        table.add_column(Text(title), justify="left" if left else "right", overflow=fold, no_wrap=i != 0)  # type: ignore[arg-type]
-    for variant, row in zip(outcome["variants"], _rows(outcome), strict=True):
-        table.add_row(*(Text(cell) for cell in row), style=_style(variant["verdict"]))
-    console.print(table)
-    for text, style in _notes(outcome):
-        console.print(Text("  " + text, style=style), soft_wrap=True)
-
-
 def _style(verdict: str) -> str:
     if verdict.endswith(": shipped"):
         return "bold green"
-    rejected: Sequence[str] = ("does not pay", "below the floor", "over the limit", "failed")
-    return "dim" if verdict in rejected else ""
+    return "dim" if verdict in ("does not pay", "below the floor", "over the limit", "failed") else ""

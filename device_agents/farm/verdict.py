@@ -1,0 +1,281 @@
+"""Did it pay? Judges every variant by what the device measured, says why in one sentence, and names the one to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from device_agents.farm.figures import show_bytes, show_drop, show_metric, show_ms, show_ratio
+from device_agents.farm.paired import (
+    THRESHOLD,
+    BlockMedian,
+    Comparison,
+    Latency,
+    Ratio,
+    block_medians,
+    compare,
+    latency,
+    speedup,
+)
+
+__all__ = [
+    "THRESHOLD",
+    "BlockMedian",
+    "Candidate",
+    "Comparison",
+    "Judgement",
+    "Latency",
+    "Limits",
+    "Metric",
+    "Ratio",
+    "block_medians",
+    "compare",
+    "judge",
+    "latency",
+    "speedup",
+]
+
+MACS_FELL, TIME_STAYED = 0.30, 0.05
+"""Time is called bound by dispatch where more than 30 % of the MACs went and less than 5 % of the time did."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the recipe asks for, higher is better. top-1 and other accuracies are fractions (0.922)."""
+
+    name: str
+    value: float
+    on_device: bool = True
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a target allows; None is no limit. The latency limit is held against p90, the drop against the base."""
+
+    latency_ms: float | None = None
+    memory_bytes: int | None = None
+    size_bytes: int | None = None
+    metric_drop: float | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One variant as it was built and measured.
+
+    parent: the variant that it was made from (pruned+int8 came from pruned); None for the base.
+    speedup, speedup_parent: base time and parent's time over its own; None where there is no pair to compare.
+    misaligned: layers whose channels are off the target's alignment, as the manifest lists them.
+    providers, wanted_providers: what the runtime used, and what the target asked for, best first (empty: no wish).
+    """
+
+    name: str
+    parent: str | None
+    precision: str
+    bytes: int
+    macs: int | None = None
+    metric: Metric | None = None
+    latency: Latency | None = None
+    speedup: Ratio | None = None
+    speedup_parent: Ratio | None = None
+    peak_bytes: int | None = None
+    error: str | None = None
+    misaligned: Sequence[str | int] = ()
+    providers: Sequence[str] = ()
+    wanted_providers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`verdict` is one of: the base, pays, pays in size only, holds the limits, does not pay, below the floor,
+    over the limit, failed; the shipped one's ends in ": shipped". `reason` is one sentence with the figures."""
+
+    name: str
+    verdict: str
+    reason: str
+
+
+Between = Callable[[str, str], "Ratio | None"]
+
+
+def judge(
+    candidates: Sequence[Candidate],
+    limits: Limits | None = None,
+    floor: float | None = None,
+    between: Between | None = None,
+    threshold: float = THRESHOLD,
+) -> tuple[list[Judgement], str | None]:
+    """One judgement a candidate, in their order, and the name to ship (None where nothing holds floor and limits).
+
+    Shipped is the fastest of those that pay; of those that the data can't tell apart from it, the smallest file.
+    Where nothing pays, the smallest that is as fast as the base; else the base; and where the base itself breaks a
+    rule, the fastest that breaks none.
+    between: time of the first over time of the second, as measured in pairs; without it two variants are told apart
+    by their intervals against the base.
+    """
+    limits = limits or Limits()
+    base = next((c for c in candidates if c.parent is None), None)
+    broken = {c.name: _broken(c, base, limits, floor) for c in candidates}
+    sound = {c.name: c for c in candidates if broken[c.name] is None}
+    drafts: dict[str, Judgement] = {}
+    for c in candidates:
+        drafts[c.name] = broken[c.name] or _pays(c, base, sound, {o.name: o for o in candidates}, threshold)
+    shipped, why = _ship(candidates, drafts, base, sound, between, threshold)
+    if shipped is not None:
+        draft = drafts[shipped]
+        label = "holds the limits" if draft.verdict == "does not pay" else draft.verdict
+        drafts[shipped] = Judgement(shipped, f"{label}: shipped", f"{draft.reason}; {why}")
+    return [drafts[c.name] for c in candidates], shipped
+
+
+def _broken(c: Candidate, base: Candidate | None, limits: Limits, floor: float | None) -> Judgement | None:
+    """The first rule that bars a variant from shipping however fast it is."""
+    if c.error:
+        return Judgement(c.name, "failed", f"it failed on the device: {' '.join(c.error.split())}")
+    if c.latency is None:
+        return Judgement(c.name, "failed", "the device gave no sample of it")
+    if c.wanted_providers and (not c.providers or c.providers[0] != c.wanted_providers[0]):
+        got = c.providers[0] if c.providers else "nothing"
+        return Judgement(c.name, "does not pay", f"it fell back to {got}; the target asks for {c.wanted_providers[0]}")
+    if floor is not None and c.metric is None:
+        return Judgement(c.name, "failed", "no metric was measured, so the floor can't be checked")
+    if floor is not None and c.metric is not None and not c.metric.value >= floor - 1e-9:
+        name = c.metric.name
+        return Judgement(
+            c.name,
+            "below the floor",
+            f"{name} is {show_metric(name, c.metric.value)}, the floor {show_metric(name, floor)}",
+        )
+    over = _over(c, base, limits)
+    return Judgement(c.name, "over the limit", "; ".join(over)) if over else None
+
+
+def _over(c: Candidate, base: Candidate | None, limits: Limits) -> list[str]:
+    over = []
+    if limits.latency_ms is not None and c.latency is not None and c.latency.p90_ms > limits.latency_ms:
+        over.append(f"p90 is {show_ms(c.latency.p90_ms)} ms, the limit {show_ms(limits.latency_ms)} ms")
+    if limits.memory_bytes is not None and c.peak_bytes is not None and c.peak_bytes > limits.memory_bytes:
+        over.append(f"peak memory is {show_bytes(c.peak_bytes)}, the limit {show_bytes(limits.memory_bytes)}")
+    if limits.size_bytes is not None and c.bytes > limits.size_bytes:
+        over.append(f"the file is {show_bytes(c.bytes)}, the limit {show_bytes(limits.size_bytes)}")
+    if limits.metric_drop is not None and c.metric is not None and base is not None and base.metric is not None:
+        drop = base.metric.value - c.metric.value
+        if drop > limits.metric_drop + 1e-9:
+            lost, allowed = show_drop(c.metric.name, drop), show_drop(c.metric.name, limits.metric_drop)
+            over.append(f"{c.metric.name} lost {lost}, the limit is {allowed}")
+    return over
+
+
+def _pays(
+    c: Candidate, base: Candidate | None, sound: dict[str, Candidate], known: dict[str, Candidate], threshold: float
+) -> Judgement:
+    """The verdict on a variant that holds floor and limits."""
+    if base is None or c.parent is None:
+        return Judgement(c.name, "the base", "what the others are compared with")
+    if c.speedup is None:
+        return Judgement(c.name, "does not pay", f"too few paired blocks to compare it with {base.name}")
+    figure = f"{show_ratio(c.speedup)} against {base.name}"
+    smaller = base.bytes > c.bytes * (1 + threshold)
+    size = f", {base.bytes / max(c.bytes, 1):.1f}x smaller" if smaller else ""
+    parent = known.get(c.parent)
+    lost, note = _quantised(c, parent if c.parent in sound else None, threshold)
+    if lost:
+        return Judgement(c.name, "does not pay", lost)
+    verdict = compare(c.speedup, threshold)
+    if verdict == "faster":
+        return Judgement(c.name, "pays", f"{figure}{size}{note}")
+    if verdict == "same" and smaller:
+        return Judgement(c.name, "pays in size only", f"as fast as {base.name} ({show_ratio(c.speedup)}){size}")
+    said = {"slower": "slower", "same": "no faster", "undecided": "not shown to be faster"}[verdict]
+    return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{_cause(c, parent, threshold)}")
+
+
+def _quantised(c: Candidate, parent: Candidate | None, threshold: float) -> tuple[str, str]:
+    """Why an integer variant loses to its float parent ("" where it doesn't), and what to note where it draws.
+
+    A parent that may not ship is no alternative: losing to it costs nothing.
+    """
+    if parent is None or c.speedup_parent is None or not _is_integer(c.precision) or _is_integer(parent.precision):
+        return "", ""
+    name, times = c.precision.upper(), f"{c.speedup_parent.value:.2f}x of {parent.name}"
+    step = compare(c.speedup_parent, threshold)
+    if step == "slower":
+        return f"{name} is slower here ({times})", ""
+    if step != "same":
+        return "", ""
+    if c.bytes * (1 + threshold) >= parent.bytes:
+        return f"{name} gains no time here ({times}) and no size", ""
+    return "", f"; {name} gains no time here ({times}), but a file {parent.bytes / max(c.bytes, 1):.1f}x smaller"
+
+
+def _cause(c: Candidate, parent: Candidate | None, threshold: float) -> str:
+    """Why fewer MACs took no less time, as far as the data says."""
+    if parent is None or c.speedup_parent is None or not c.macs or not parent.macs or c.macs >= parent.macs:
+        return ""
+    fell = 1 - c.macs / parent.macs
+    verdict = compare(c.speedup_parent, threshold)
+    if verdict == "faster":
+        return ""
+    if verdict == "slower" and c.misaligned:
+        shown = ", ".join(str(layer) for layer in list(c.misaligned)[:3])
+        more = f" and {len(c.misaligned) - 3} more" if len(c.misaligned) > 3 else ""
+        return f"; {fell * 100:.0f} % fewer MACs, not faster: channels off the chip's alignment ({shown}{more})"
+    if verdict != "slower" and fell > MACS_FELL and c.speedup_parent.high < 1 / (1 - TIME_STAYED):
+        return f"; {fell * 100:.0f} % fewer MACs, the same time: bound by dispatch, not by arithmetic"
+    return f"; {fell * 100:.0f} % fewer MACs did not help"
+
+
+def _ship(
+    candidates: Sequence[Candidate],
+    drafts: dict[str, Judgement],
+    base: Candidate | None,
+    sound: dict[str, Candidate],
+    between: Between | None,
+    threshold: float,
+) -> tuple[str | None, str]:
+    """The name to ship and why it and no other."""
+
+    def of(verdict: str) -> list[Candidate]:
+        return [c for c in candidates if c.name in sound and drafts[c.name].verdict == verdict]
+
+    if paying := of("pays"):
+        return _fastest(paying, between, threshold)
+    if lighter := of("pays in size only"):
+        return min(lighter, key=lambda c: c.bytes).name, "nothing that may ship is faster"
+    if base is not None and base.name in sound:
+        return base.name, "nothing that may ship is faster or as fast and smaller"
+    if sound:
+        name, _ = _fastest(list(sound.values()), between, threshold)
+        return name, "the base itself may not ship"
+    return None, ""
+
+
+def _fastest(contenders: list[Candidate], between: Between | None, threshold: float) -> tuple[str, str]:
+    """The fastest, or the smallest file among those that can't be told from it."""
+    first = max(contenders, key=_speed)
+    level = [first]
+    for c in contenders:
+        ratio = between(first.name, c.name) if between and c is not first else None
+        if c is not first and (compare(ratio, threshold) != "slower" if ratio else _overlap(first, c)):
+            level.append(c)
+    chosen = min(level, key=lambda c: (c.bytes, -_speed(c)))
+    if len(contenders) == 1:
+        return chosen.name, "nothing else may ship" if not _is_base(chosen) else ""
+    if chosen is first:
+        return chosen.name, "the fastest that may ship"
+    return chosen.name, f"not told apart from {first.name} by time, and the smaller file"
+
+
+def _speed(c: Candidate) -> float:
+    return c.speedup.value if c.speedup else 1e3 / c.latency.p50_ms if c.latency else 0.0
+
+
+def _overlap(one: Candidate, other: Candidate) -> bool:
+    return one.speedup is not None and other.speedup is not None and other.speedup.high >= one.speedup.low
+
+
+def _is_base(c: Candidate) -> bool:
+    return c.parent is None
+
+
+def _is_integer(precision: str) -> bool:
+    return "int" in precision.lower()
