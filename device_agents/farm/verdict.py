@@ -50,7 +50,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a target allows; None is no limit. The latency limit is held against p90, the drop against the base."""
+    """What a target allows; None is no limit. The latency limit is held against p50, the drop against the base."""
 
     latency_ms: float | None = None
     memory_bytes: int | None = None
@@ -151,8 +151,8 @@ def _broken(c: Candidate, base: Candidate | None, limits: Limits, floor: float |
 
 def _over(c: Candidate, base: Candidate | None, limits: Limits) -> list[str]:
     over = []
-    if limits.latency_ms is not None and c.latency is not None and c.latency.p90_ms > limits.latency_ms:
-        over.append(f"p90 is {show_ms(c.latency.p90_ms)} ms, the limit {show_ms(limits.latency_ms)} ms")
+    if limits.latency_ms is not None and c.latency is not None and c.latency.p50_ms > limits.latency_ms:
+        over.append(f"p50 is {show_ms(c.latency.p50_ms)} ms, the limit {show_ms(limits.latency_ms)} ms")
     if limits.memory_bytes is not None and c.peak_bytes is not None and c.peak_bytes > limits.memory_bytes:
         over.append(f"peak memory is {show_bytes(c.peak_bytes)}, the limit {show_bytes(limits.memory_bytes)}")
     if limits.size_bytes is not None and c.bytes > limits.size_bytes:
