@@ -67,7 +67,8 @@ class BlockMedian:
 
 def calls_ns(block: Mapping[str, Any]) -> list[float]:
     """Times of one call in nanoseconds: the block's samples over its batch; what can't be a time is left out."""
-    batch = block.get("batch") or 1
+    batch = block.get("batch", 1)
+    batch = 1 if batch is None else batch
     if not _is_time(batch):
         return []
     return [ns / batch for ns in block.get("samples_ns") or [] if _is_time(ns)]
