@@ -1,0 +1,81 @@
+"""The agent's command line: `python3 -I agent.pyz COMMAND`; JSON lines out on stdout, logs on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import List, Optional
+
+from . import __version__
+from .lines import Lines
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent", description="Edgewright's agent: measures models on this device.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def command(name: str, text: str, *, root: bool = False) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text)
+        made.add_argument("--sysroot", default="/", help="folder to read /proc and /sys under (recorded trees, tests)")
+        if root:
+            made.add_argument("--root", required=True, help="the agent's folder on this device")
+        return made
+
+    command("probe", "facts and state of this device")
+    command("holder", "who holds this device's lock", root=True)
+    command("run", "run the job given as the first line on stdin", root=True)
+    command("worker", "a process that loads one model (started by run)")
+    command("sha256", "digest of a file").add_argument("file")
+    unpack = command("unpack", "wheels into a content-addressed runtime folder", root=True)
+    unpack.add_argument("--digest", required=True, help="name of the runtime folder")
+    unpack.add_argument("wheels", nargs="*", help="wheel files; with none, only says whether the folder is there")
+    return parser
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs one command; returns the exit status. Every command but `worker` ends with {"kind": "end"}."""
+    given = _parser().parse_args(arguments)
+    out = Lines.on_stdout()
+    if given.command == "worker":
+        from .worker import serve
+
+        return serve(sys.stdin.buffer, out)
+    try:
+        return _command(given, out)
+    except OSError as error:
+        out.end(False, error="io", message=str(error))
+        return 1
+
+
+def _command(given: argparse.Namespace, out: Lines) -> int:
+    if given.command == "probe":
+        from .probe import facts, state
+
+        out.write("probe", facts=facts(given.sysroot), state=state(given.sysroot))
+        out.end(True)
+    elif given.command == "holder":
+        from .lock import holder
+
+        out.write("holder", holder=holder(given.root))
+        out.end(True)
+    elif given.command == "sha256":
+        from .digest import sha256_of
+
+        out.write("sha256", sha256=sha256_of(given.file))
+        out.end(True)
+    elif given.command == "unpack":
+        from .unpack import unpack
+
+        folder, made = unpack(given.root, given.digest, given.wheels)
+        out.write("unpack", folder=folder, made=made)
+        out.end(True)
+    else:
+        from .session import run
+
+        return run(given.root, given.sysroot, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

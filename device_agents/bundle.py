@@ -1,0 +1,128 @@
+"""What a device accepts: one model file and its manifest, named by the manifest's digest."""
+
+from __future__ import annotations
+
+import builtins
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from device_agents.errors import BundleError
+from edgewright.files import canonical_json, sha256_bytes, sha256_file, write_atomically
+
+MANIFEST = "manifest.json"
+_REBUILD = "build it again: ./inv deploy (a damaged artifact: ./inv store verify)"
+
+
+class Tensor(BaseModel):
+    """One input or output of a model. shape: an axis that is left open is a name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    dtype: str
+    shape: list[int | str]
+
+
+class Manifest(BaseModel):
+    """All that a device and an app need to know of a model. No clock in it: equal content has an equal digest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_: Literal["edgewright-bundle/1"] = Field("edgewright-bundle/1", alias="schema")
+    name: str
+    model: str
+    target: str
+    format: str
+    runtime: str
+    precision: str
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    labels: list[str] | None = None
+    params: int | None = None
+    macs: int | None = None
+    misaligned: list[str] = Field(default_factory=list)
+    origin: dict[str, Any] = Field(default_factory=dict)
+
+    def canonical(self) -> builtins.bytes:
+        """The manifest as it is written, byte for byte."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `canonical()`: the bundle's name."""
+        return sha256_bytes(self.canonical())
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle folder whose digests were checked."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def digest(self) -> str:
+        return self.manifest.digest
+
+    @property
+    def model_file(self) -> Path:
+        return self.folder / self.manifest.file
+
+
+def write_bundle(folder: Path, model_file: Path, manifest: Manifest) -> Bundle:
+    """Makes `folder` out of a model file and its manifest, whole or not at all; an existing folder is replaced.
+
+    The manifest's `sha256` and `bytes` are taken from the file. Raises OSError.
+    """
+    listed = manifest.model_copy(update={"sha256": sha256_file(model_file), "bytes": model_file.stat().st_size})
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary, "bundle")
+        made.mkdir()
+        shutil.copyfile(model_file, made / listed.file)
+        write_atomically(made / MANIFEST, listed.canonical())
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        made.rename(folder)
+    return Bundle(folder, listed)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Reads and checks a bundle folder. Raises BundleError where anything isn't what the manifest says."""
+    path = folder / MANIFEST
+    try:
+        data = path.read_bytes()
+        manifest = Manifest.model_validate_json(data)
+    except OSError as error:
+        raise BundleError(f"No bundle there: {error.strerror}", where=str(path), remedy=_REBUILD) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(
+            f"The bundle's manifest can't be read: {key}: {first['msg']}", where=str(path), remedy=_REBUILD
+        ) from error
+    if data != manifest.canonical():
+        # The device compares the file's digest with the bundle's name, so it must be the canonical spelling.
+        raise BundleError("The bundle's manifest was changed by hand.", where=str(path), remedy=_REBUILD)
+    bundle = Bundle(folder, manifest)
+    try:
+        found = sha256_file(bundle.model_file)
+    except OSError as error:
+        raise BundleError(
+            f"The bundle has no model file: {error.strerror}", where=str(bundle.model_file), remedy=_REBUILD
+        ) from error
+    if found != manifest.sha256:
+        raise BundleError(
+            "The bundle is corrupted: its model file is not the one that the manifest names.",
+            where=f"{bundle.model_file}: sha256 {found}, expected {manifest.sha256}",
+            remedy=_REBUILD,
+        )
+    return bundle
