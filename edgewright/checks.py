@@ -33,7 +33,7 @@ def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str
         command += ["-m", "not bench"]
     if keyword:
         command += ["-k", keyword]
-    return _status([*command, *paths])
+    return _status([*command, *map(_from_here, paths)])
 
 
 def run_lint() -> int:
@@ -48,6 +48,12 @@ def run_lint() -> int:
             failed.append(check.name)
     print(f"lint: {'all checks passed' if not failed else 'failed: ' + ', '.join(failed)}", flush=True)
     return 1 if failed else 0
+
+
+def _from_here(path: str) -> str:
+    """A path as typed in the current folder, for a pytest that runs in the project's; node ids stay on it."""
+    file, separator, node = path.partition("::")
+    return f"{Path(file).absolute()}{separator}{node}" if Path(file).exists() else path
 
 
 @dataclass(frozen=True)
