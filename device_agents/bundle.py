@@ -46,6 +46,7 @@ class Manifest(BaseModel):
     inputs: list[Tensor]
     outputs: list[Tensor]
     labels: list[str] | None = None
+    preprocessing: dict[str, Any] = Field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
     misaligned: list[str] = Field(default_factory=list)

@@ -1,0 +1,130 @@
+"""Runs what a plan asks for and the store lacks; killed at any moment, it loses at most the step under way."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgewright.errors import EdgewrightError
+from edgewright.progress import Progress
+from pipeline.fingerprint import changes
+from pipeline.plan import Node, Plan
+from pipeline.steps.base import Places, Work
+from pipeline.steps.check import CheckFailed, NotSmaller
+from pipeline.steps.registry import step_class
+from pipeline.store import Artifact, Store
+
+
+class StepFailed(EdgewrightError):
+    """A step failed in a way that no error of ours describes."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """One node after a build. `artifact` is None where its variant failed a check."""
+
+    node: Node
+    artifact: Artifact | None
+    cached: bool
+    seconds: float
+    trouble: EdgewrightError | None = None
+
+
+@dataclass
+class Builder:
+    """Runs nodes one after another. `say` is called with each node as it is done, `note` with a line about waiting."""
+
+    store: Store
+    places: Places
+    progress: Progress
+    say: Callable[[Done], None] = lambda done: None
+    note: Callable[[str], None] = lambda line: None
+
+    def build(self, plan: Plan, wanted: list[str]) -> dict[str, Done]:
+        """Makes `wanted` (node ids) and what they rest on. What fails a check takes only its own variant down.
+
+        Raises the step's error, with the step named in it.
+        """
+        done: dict[str, Done] = {}
+        with self.store.using():
+            for node in plan.needed_for(wanted):
+                failed = next((done[name].trouble for name in node.inputs.values() if done[name].trouble), None)
+                if failed is not None:
+                    done[node.id] = Done(node, None, False, 0.0, failed)
+                    continue
+                done[node.id] = self._one(node, done)
+                self.say(done[node.id])
+        return done
+
+    def _one(self, node: Node, done: dict[str, Done]) -> Done:
+        if (found := self.store.find(node.fingerprint)) is not None:
+            self.store.touch(found)
+            return Done(node, found, True, found.seconds)
+        waiting = f"another process is making {node.id}; waiting for it"
+        with self.store.making(node.fingerprint, lambda: self.note(waiting)):
+            if (found := self.store.find(node.fingerprint)) is not None:
+                return Done(node, found, True, found.seconds)
+            began = time.monotonic()
+            try:
+                artifact = self._make(node, done, began)
+            except (CheckFailed, NotSmaller) as error:
+                error.where = f"{node.id}: {error.where}"
+                return Done(node, None, False, time.monotonic() - began, error)
+            except EdgewrightError as error:
+                error.where = f"{node.id}: {error.where}" if error.where else node.id
+                raise
+            except (MemoryError, OSError) as error:
+                raise StepFailed(
+                    f"The step stopped: {type(error).__name__}: {error}",
+                    where=node.id,
+                    remedy="make room (disk, memory) and run the command again: it goes on from what was done",
+                ) from error
+            return Done(node, artifact, False, artifact.seconds)
+
+    def _make(self, node: Node, done: dict[str, Done], began: float) -> Artifact:
+        scratch = self.store.scratch(node.fingerprint)
+        out = scratch / "out"
+        shutil.rmtree(out, ignore_errors=True)  # of a run that was killed; its checkpoints beside it are kept
+        out.mkdir()
+        step = step_class(node.step)
+        inputs = {name: artifact for name, id_ in node.inputs.items() if (artifact := done[id_].artifact) is not None}
+        parameters = step.Parameters.model_validate(dict(node.parameters))
+        summary = step().run(inputs, parameters, Work(out, scratch, self.places, self.progress))
+        record = {
+            "fingerprint": node.fingerprint,
+            "step": node.step,
+            "node": node.id,
+            "summary": summary,
+            "seconds": round(time.monotonic() - began, 3),
+            "ingredients": node.ingredients,
+        }
+        artifact = self.store.commit(record, out)
+        self.store.discard_scratch(node.fingerprint)
+        return artifact
+
+
+def reason(store: Store, node: Node, plan: Plan) -> list[str]:
+    """Why a node would run, one line each; [] where it would not."""
+    if store.find(node.fingerprint) is not None:
+        return []
+    last = store.latest(node.id, node.step)
+    if last is None:
+        return ["never made"]
+    if last.fingerprint == node.fingerprint:
+        return ["its files are gone from the store"]
+    lines = changes(last.ingredients, node.ingredients)
+    names = {f"inputs.{name}": id_ for name, id_ in node.inputs.items()}
+    return [f"its input {names[line.split(':')[0]]} is made anew" if line.split(":")[0] in names else line for line in lines]
+
+
+def bundle_folder(artifact: Artifact, folder: Path) -> Path:
+    """Lays a bundle artifact out as a folder with its real file names, for a device or a person."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in artifact.files:
+        place = folder / name
+        place.unlink(missing_ok=True)
+        shutil.copyfile(artifact.path(name), place)
+    return folder

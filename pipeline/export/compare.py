@@ -1,0 +1,127 @@
+"""Torch, float export and INT8 on the same real inputs: how far they are apart, and which layer drifts first (rule 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.export.to_onnx import INPUT, OUTPUT, module_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    from numpy.typing import NDArray
+    from torch import nn
+
+    Array = NDArray[np.float32]
+
+
+def run_file(model: bytes, x: Array) -> Array:
+    """Outputs of an ONNX file with a batch of 1 over `x` [N, ...], on one thread."""
+    import numpy as np
+
+    session = _session(model)
+    return np.concatenate([session.run([OUTPUT], {INPUT: sample[None]})[0] for sample in x])
+
+
+def sqnr(reference: Array, other: Array) -> float:
+    """Signal to quantisation noise in dB: 10 log10(power of the reference / power of the difference)."""
+    import numpy as np
+
+    noise = float(np.square(reference - other, dtype=np.float64).sum())
+    return 10 * float(np.log10(float(np.square(reference, dtype=np.float64).sum()) / max(noise, 1e-30)))
+
+
+def worst_difference(reference: Array, other: Array) -> float:
+    """Largest |difference| as a share of the reference's standard deviation."""
+    import numpy as np
+
+    return float(np.abs(reference - other).max() / max(float(reference.std()), 1e-12))
+
+
+def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array, bound: float) -> str:
+    """The first module whose output in the float export departs from torch's by more than `bound`, with the figure."""
+    import torch
+
+    seen: dict[str, Array] = {}
+    hooks = []
+    for name, module in net.named_modules():
+
+        def note(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
+            if isinstance(output, torch.Tensor):
+                seen[name] = output.numpy().copy()
+
+        hooks.append(module.register_forward_hook(note))
+    with torch.no_grad():
+        net.eval()(torch.from_numpy(x[:1].copy()))
+    for hook in hooks:
+        hook.remove()
+    last = {}
+    for tensor, value in _every_tensor(named, x[:1]).items():
+        last[module_of(tensor)] = value
+    for module_name, value in last.items():
+        reference = seen.get(module_name)
+        if reference is not None and reference.shape == value.shape:
+            difference = worst_difference(reference, value)
+            if difference > bound:
+                return f"first layer that drifts: {module_name or 'the network itself'} ({difference:.2g} of its spread)"
+    return "no single layer drifts on its own: the difference builds up"
+
+
+def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Array, fall: float = 6.0) -> str:
+    """The first layer whose SQNR falls by more than `fall` dB below the layer before it, or the worst one."""
+    import numpy as np
+
+    reference, other = _every_tensor(float_model, x), _every_tensor(int8_model, x)
+    before: float | None = None
+    worst: tuple[float, str] | None = None
+    for tensor, value in reference.items():
+        match = other.get(f"{tensor}_DequantizeLinear_Output", other.get(tensor))
+        if match is None or match.shape != value.shape or not np.isfinite(value).all():
+            continue
+        ratio = sqnr(value, match)
+        if before is not None and before - ratio > fall:
+            return f"first layer that drifts: {module_of(tensor) or tensor} ({before:.1f} to {ratio:.1f} dB)"
+        before = ratio
+        worst = min(worst, (ratio, tensor)) if worst else (ratio, tensor)
+    return f"worst layer: {module_of(worst[1]) or worst[1]} ({worst[0]:.1f} dB)" if worst else "no layer could be compared"
+
+
+def _session(model: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _every_tensor(model: onnx.ModelProto, x: Array) -> dict[str, Array]:
+    """Every float tensor that the graph computes, in graph order, stacked over the samples of `x`."""
+    import copy
+
+    import numpy as np
+    import onnx
+
+    probe = copy.deepcopy(model)
+    inferred = {value.name: value for value in onnx.shape_inference.infer_shapes(model).graph.value_info}
+    names = []
+    for node in model.graph.node:
+        for tensor in node.output:
+            value = inferred.get(tensor)
+            if value is not None and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT:
+                names.append(tensor)
+                probe.graph.output.append(value)
+    # Optimising would fuse away what is asked for here.
+    session = _unoptimised(probe.SerializeToString())
+    rows = [session.run(names, {INPUT: sample[None]}) for sample in x]
+    return {name: np.concatenate([row[place] for row in rows]) for place, name in enumerate(names)}
+
+
+def _unoptimised(model: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

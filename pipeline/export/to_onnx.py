@@ -1,0 +1,96 @@
+"""torch to ONNX by the dynamo exporter, with every node named after the torch module that it came from."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+from edgewright.errors import EdgewrightError
+
+if TYPE_CHECKING:
+    import onnx
+    from torch import Tensor, nn
+
+SCOPES = "pkg.torch.onnx.name_scopes"
+INPUT, OUTPUT = "input", "output"
+
+
+class NotExportable(EdgewrightError):
+    """The exporter refused the network."""
+
+
+def to_onnx(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
+    """An ONNX model with a static batch of `example` ([1, ...]), named `input` > `output`.
+
+    A tensor is named `<module>/<operator>`, so `blocks.0.norm1/Conv` is what the module blocks.0.norm1 gives (batch
+    norms are folded into their convolution). Raises NotExportable with the exporter's own words.
+    """
+    import torch
+
+    module.eval()
+    noise = io.StringIO()
+    # The exporter prints progress, and warns of torchvision's absence, whatever it is told.
+    quiet = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module, (example,), dynamo=True, opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+            )
+    except Exception as error:  # the exporter raises many kinds
+        raise NotExportable(
+            f"torch.onnx.export refused the network: {_reason(error)}",
+            where=f"input {list(example.shape)}, opset {opset}",
+            remedy="replace what it names by an operation that ONNX has",
+        ) from error
+    finally:
+        quiet.setLevel(level)
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    _name(model)
+    return model
+
+
+def module_of(tensor: str) -> str:
+    """The torch module behind a tensor's name: "blocks.0.norm1/Conv" > "blocks.0.norm1"; "" for the network itself."""
+    return tensor.rpartition("/")[0].partition("#")[0]
+
+
+def _name(model: onnx.ModelProto) -> None:
+    """Renames nodes and the tensors that they make to `<module>/<operator>`, with #2, #3 ... where that is not unique."""
+    kept = {value.name for value in [*model.graph.input, *model.graph.output]}
+    new: dict[str, str] = {}
+    taken: set[str] = set()
+    for node in model.graph.node:
+        scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "['']")
+        path = ast.literal_eval(scopes)
+        module = path[-2] if len(path) > 1 else ""
+        base = name = f"{module}/{node.op_type}"
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{base}#{count}"
+        taken.add(name)
+        node.name = name
+        for place, output in enumerate(node.output):
+            if output and output not in kept:
+                new[output] = name if place == 0 else f"{name}:{place}"
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for place, old in enumerate(names):
+                names[place] = new.get(old, old)
+    for value in model.graph.value_info:
+        value.name = new.get(value.name, value.name)
+
+
+def _reason(error: BaseException) -> str:
+    """The deepest cause's first line: the exporter wraps what matters."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

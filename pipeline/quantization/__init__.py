@@ -1,0 +1,1 @@
+"""INT8 from a float export and real calibration samples."""

@@ -1,0 +1,70 @@
+"""Makes the folder that a device accepts: the checked model file and a manifest that says what it is and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from device_agents.bundle import Manifest, Tensor, write_bundle
+from pipeline import data
+from pipeline.export.to_onnx import INPUT, OUTPUT
+from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
+from pipeline.steps.export import MODEL
+
+
+class BundleParameters(StepParameters):
+    """origin: fingerprints of the steps behind the file, by step."""
+
+    name: str
+    model: str
+    target: str
+    data: DataSpec
+    runtime: str
+    format: str
+    precision: str
+    alignment: int
+    origin: dict[str, Any]
+
+
+class Bundle(Step[BundleParameters]):
+    """From `model` (an export or its INT8) and `check`, leaves model.onnx and manifest.json."""
+
+    name: ClassVar[str] = "bundle"
+    libraries: ClassVar[tuple[str, ...]] = ()
+    Parameters: ClassVar[type[StepParameters]] = BundleParameters
+
+    def run(self, inputs: Mapping[str, Input], parameters: BundleParameters, work: Work) -> dict[str, Any]:
+        model, parts = inputs["model"].summary, data.load(parameters.data, work.places)
+        file = inputs["model"].path(MODEL)
+        widths = inputs["float"].summary["weights"]
+        checked = {key: value for key, value in inputs["check"].summary.items() if key != "figure"}
+        manifest = Manifest(
+            schema="edgewright-bundle/1",
+            name=parameters.name,
+            model=parameters.model,
+            target=parameters.target,
+            format=parameters.format,
+            runtime=parameters.runtime,
+            precision=parameters.precision,
+            file=MODEL,
+            sha256="0" * 64,
+            bytes=0,
+            inputs=[Tensor(name=INPUT, dtype="float32", shape=model["shape"])],
+            outputs=[Tensor(name=OUTPUT, dtype="float32", shape=model["outputs"])],
+            labels=list(parts.labels) or None,
+            preprocessing=dict(parts.preprocessing),
+            params=model["params"],
+            macs=model["macs"],
+            misaligned=misaligned(widths, parameters.alignment),
+            origin={**parameters.origin, "check": checked},
+        )
+        made = write_bundle(work.scratch / "bundle", file, manifest)
+        for path in made.folder.iterdir():
+            path.replace(work.out / path.name)
+        return {"digest": made.digest, "bytes": made.manifest.bytes, "figure": made.digest[:16]}
+
+
+def misaligned(weights: Mapping[str, list[int]], alignment: int) -> list[str]:
+    """Layers whose number of outputs is off the chip's alignment; the last one's is the classes, so it doesn't count."""
+    names = list(weights)[:-1]
+    return [f"{name} ({weights[name][0]})" for name in names if len(weights[name]) == 4 and weights[name][0] % alignment]

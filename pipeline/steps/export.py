@@ -1,0 +1,63 @@
+"""Writes the network as the file that the target's runtime loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from edgewright.errors import EdgewrightError
+from pipeline import data, network
+from pipeline.export.lean import leanest, without_metadata
+from pipeline.export.size import file_size
+from pipeline.export.to_onnx import to_onnx
+from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
+
+NAMED, MODEL = "named.onnx", "model.onnx"
+
+
+class MacsDisagree(EdgewrightError):
+    """The exported file computes more than the network that it came from."""
+
+
+class ExportParameters(StepParameters):
+    network: NetworkSpec
+    data: DataSpec
+    format: str
+    opset: int
+
+
+class Export(Step[ExportParameters]):
+    """From `model`, leaves model.onnx (what is shipped) and named.onnx (the same with the modules' names in it)."""
+
+    name: ClassVar[str] = "export"
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
+    Parameters: ClassVar[type[StepParameters]] = ExportParameters
+
+    def run(self, inputs: Mapping[str, Input], parameters: ExportParameters, work: Work) -> dict[str, Any]:
+        import torch
+
+        x = data.load(parameters.data, work.places).calibration.x[:1]
+        net, _ = network.rebuilt(parameters.network, work.places.recipe, inputs["model"])
+        example = torch.from_numpy(x.copy())
+        counted = network.measure(net, example)
+        named = without_metadata(to_onnx(net, example, parameters.opset))
+        shipped = leanest(named)
+        written = file_size(named)
+        if written.macs > counted.macs * 1.01:
+            raise MacsDisagree(
+                f"The file has {written.macs} MACs, the network {counted.macs}",
+                where="export",
+                remedy="look at the exported graph for work done twice: " + NAMED,
+            )
+        (work.out / NAMED).write_bytes(named.SerializeToString(deterministic=True))
+        (work.out / MODEL).write_bytes(shipped)
+        return {
+            "bytes": len(shipped),
+            "params": counted.params,
+            "macs": written.macs,
+            "elements": written.elements,
+            "weights": written.weights,
+            "shape": list(x.shape),
+            "outputs": list(network.forward(net, example, parameters.network).shape),
+            "figure": f"{len(shipped) / 1024:.1f} KiB, {written.macs / 1e6:.2f} M MACs",
+        }

@@ -1,0 +1,23 @@
+"""Finds a step by name: `prune` is the class `Prune` in pipeline/steps/prune.py."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from pipeline.steps.base import Step
+
+NAMES = ("samples", "train", "prune", "distil", "export", "quantise", "check", "bundle")
+
+
+def step_class(name: str) -> type[Step[Any]]:
+    """The step's class; importing it is light, what is heavy is imported when it runs."""
+    module = importlib.import_module(f"pipeline.steps.{name}")
+    found: type[Step[Any]] = getattr(module, name.capitalize())
+    return found
+
+
+def source_file(name: str) -> Path:
+    """The step's source, for its fingerprint."""
+    return Path(__file__).with_name(f"{name}.py")
