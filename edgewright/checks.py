@@ -1,4 +1,4 @@
-"""Runs the tests and the linters in this interpreter's environment, the same way for `./inv test`, `./inv lint` and CI."""
+"""Runs the tests and the linters in this interpreter's environment: one way for `./inv test`, `./inv lint` and CI."""
 
 from __future__ import annotations
 

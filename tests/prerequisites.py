@@ -1,4 +1,4 @@
-"""What a test needs from the machine. Locally a test without it is skipped; in CI it fails, so that no test silently never runs."""
+"""What a test needs from the machine. Without it a test is skipped locally and fails in CI: none silently never runs."""
 
 from __future__ import annotations
 

@@ -31,8 +31,8 @@ HEAVY = {
 
 STARTS = {
     "import tasks": "import tasks",
-    "import edgewright": "import edgewright, edgewright.errors, edgewright.files, edgewright.progress, edgewright.program",
-    "inv --list": "from invoke import Program; Program(name='inv').run(['inv', '--search-root', ROOT, '--list'], exit=False)",
+    "import edgewright": "from edgewright import errors, files, program, progress",
+    "inv --list": "from invoke import main; main.program.run(['inv', '--search-root', ROOT, '--list'], exit=False)",
     "edgewright --list": "import sys; sys.argv = ['edgewright', '--list']\nfrom edgewright.program import main\nmain()",
 }
 
