@@ -1,0 +1,204 @@
+"""A device double: a real OpenSSH server on the loopback, unprivileged, with keys and a folder of its own.
+
+In tests: `with Loopback(folder) as double:`. By hand, to try a farm without owning a board:
+`python -m tests.doubles.loopback --farm farm.toml --target raspberry-pi` declares it and runs until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+from device_agents.farm.inventory import DeviceEntry
+
+_MARK = "# Written by tests.doubles.loopback; it goes when that ends.\n"
+
+
+def sshd_path() -> str | None:
+    """Where the OpenSSH server is; None where it isn't installed. sshd starts itself again, so the path is absolute."""
+    return shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin")
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def new_key(path: Path) -> Path:
+    """A fresh ed25519 key pair at `path` and `path`.pub."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "double", "-f", str(path)], check=True)
+    return path
+
+
+class Loopback:
+    """One sshd. folder: for its keys, log and configuration, and the home of the device; sftp: whether it serves SFTP;
+    options: further lines of sshd_config."""
+
+    def __init__(self, folder: Path, *, sftp: bool = True, options: str = "", port: int | None = None) -> None:
+        self.folder = folder.absolute()
+        self.port = port or free_port()
+        self.user = getpass.getuser()
+        self._sftp = sftp
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def key(self) -> Path:
+        """The client key that is let in."""
+        return self.folder / "client"
+
+    @property
+    def root(self) -> Path:
+        """The agent's folder on this device."""
+        return self.folder / "device"
+
+    @property
+    def log(self) -> str:
+        """What sshd has logged so far."""
+        path = self.folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def known_hosts(self, *ports: int) -> Path:
+        """A known_hosts file that pins this double's key, also behind other ports (a proxy's)."""
+        public = self.folder.joinpath("host.pub").read_text().split()
+        path = self.folder / "known_hosts"
+        lines = [f"[127.0.0.1]:{port} {public[0]} {public[1]}\n" for port in (self.port, *ports)]
+        path.write_text("".join(lines))
+        return path
+
+    def entry(self, *, port: int | None = None, name: str = "double", target: str = "raspberry-pi") -> DeviceEntry:
+        """The double as farm.toml would name it; port: of a proxy in front of it."""
+        return DeviceEntry(
+            name=name,
+            target=target,
+            address="127.0.0.1",
+            port=port or self.port,
+            user=self.user,
+            key=self.key,
+            known_hosts=self.known_hosts(*([port] if port else [])),
+            root=str(self.root),
+            python=sys.executable if sys.prefix == sys.base_prefix else _base_python(),
+        )
+
+    def __enter__(self) -> Loopback:
+        program = sshd_path()
+        if program is None:
+            raise FileNotFoundError("sshd is not installed: apt-get install openssh-server")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.key.exists():
+            new_key(self.folder / "host")
+            new_key(self.key)
+            shutil.copyfile(f"{self.key}.pub", self.folder / "authorized_keys")
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)  # as root it wants its privilege separation folder
+        config = self.folder / "sshd_config"
+        config.write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {_quoted(self.folder / 'host')}\n"
+            f"PidFile {_quoted(self.folder / 'pid')}\nAuthorizedKeysFile {_quoted(self.folder / 'authorized_keys')}\n"
+            "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nStrictModes no\nUseDNS no\n"
+            "MaxStartups 100:30:200\nPrintMotd no\n"
+            + ("PermitRootLogin prohibit-password\n" if os.geteuid() == 0 else "")
+            + ("Subsystem sftp internal-sftp\n" if self._sftp else "")
+            + self._options
+        )
+        self._process = subprocess.Popen(
+            [program, "-D", "-f", str(config), "-E", str(self.folder / "log")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._wait()
+        return self
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
+                if probe.recv(4) == b"SSH-":
+                    return
+            time.sleep(0.05)
+        self.__exit__(None, None, None)
+        raise RuntimeError(f"sshd did not start:\n{self.log}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            # Sessions that are still open live in processes of their own; they are of this double's session all the same.
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
+            self._process.wait(timeout=10)
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"'
+
+
+def _base_python() -> str:
+    from device_agents.connect.local import base_python
+
+    return base_python()
+
+
+def _toml(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def declare(double: Loopback, farm: Path, target: str, name: str) -> None:
+    """Writes farm.toml with the double as a device of `target`. Its times are this machine's, so it is marked as emulated."""
+    known_hosts = double.known_hosts()
+    farm.write_text(
+        f"{_MARK}[devices.{name}]\n"
+        f"target = {_toml(target)}\n"
+        'address = "127.0.0.1"\n'
+        f"port = {double.port}\n"
+        f"user = {_toml(double.user)}\n"
+        f"key = {_toml(str(double.key))}\n"
+        f"known_hosts = {_toml(str(known_hosts))}\n"
+        f"root = {_toml(str(double.root))}\n"
+        f"python = {_toml(_base_python())}\n"
+        "emulated = true\n"
+    )
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.doubles.loopback", description=__doc__)
+    parser.add_argument("--farm", type=Path, default=Path("farm.toml"), help="the farm file to write")
+    parser.add_argument("--target", default="raspberry-pi", help="the kind of device that it stands for")
+    parser.add_argument("--name", default="double", help="the device's name")
+    given = parser.parse_args()
+    if given.farm.exists() and not given.farm.read_text().startswith(_MARK):
+        print(f"{given.farm} is there already; give another file with --farm", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    with tempfile.TemporaryDirectory(prefix="edgewright-double-") as folder, Loopback(Path(folder)) as double:
+        declare(double, given.farm, given.target, given.name)
+        print(f"{given.name} is up: a {given.target} on 127.0.0.1:{double.port}, declared in {given.farm}", flush=True)
+        print("in another terminal:  ./inv deploy --target", given.target, "   (Ctrl-C here ends it)", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            given.farm.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
