@@ -1,4 +1,4 @@
-"""What a test needs from the machine. Without it a test is skipped locally and fails in CI: none silently never runs."""
+"""What a test needs from the machine: without it a test is skipped locally and fails in CI, so none is lost unseen."""
 
 from __future__ import annotations
 
