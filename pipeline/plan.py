@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from edgewright.files import sha256_file
@@ -215,8 +214,3 @@ def _exported(layout: _Layout, name: str, network: str, base: str | None) -> str
 def _versions(nodes: list[Node]) -> dict[str, str]:
     return {name: version for node in nodes for name, version in sorted(node.ingredients["libraries"].items())}
 
-
-def data_folder(environment: Mapping[str, str]) -> Path | None:
-    """The user's own copy of the data set, named by EDGEWRIGHT_DATA."""
-    named = environment.get("EDGEWRIGHT_DATA")
-    return Path(named).expanduser() if named else None

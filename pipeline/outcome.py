@@ -1,0 +1,165 @@
+"""What a deploy found: builds and report put together, judged, as the one object that table, page and --json show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device_agents.farm.report import Report
+from device_agents.farm.verdict import Candidate, Judgement, Latency, Limits, Metric, Ratio, judge, latency, speedup
+from edgewright.files import sha256_file
+from pipeline.build import Done
+from pipeline.plan import Plan, Variant
+from pipeline.project import Project
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant: how it was built, and its result in the report (None where it was not measured)."""
+
+    variant: Variant
+    manifest: Mapping[str, Any] | None
+    result: Mapping[str, Any] | None
+    metric: Metric | None
+    trouble: str | None
+
+
+def candidates(measured: list[Measured]) -> list[Candidate]:
+    """The variants as `judge` wants them, with speed-ups from paired blocks."""
+    results = {one.variant.name: one.result for one in measured}
+    base = next((one.result for one in measured if one.variant.parent is None), None)
+    found = []
+    for one in measured:
+        manifest, result = one.manifest or {}, one.result or {}
+        parent = results.get(one.variant.parent or "")
+        found.append(
+            Candidate(
+                name=one.variant.name,
+                parent=one.variant.parent,
+                precision=one.variant.precision,
+                bytes=manifest.get("bytes", 0),
+                macs=manifest.get("macs"),
+                metric=one.metric,
+                latency=latency(result) if result else None,
+                speedup=speedup(base, result) if base and result and one.variant.parent else None,
+                speedup_parent=speedup(parent, result) if parent and result else None,
+                peak_bytes=result.get("peak_bytes"),
+                error=one.trouble or result.get("error"),
+                misaligned=manifest.get("misaligned", ()),
+                providers=result.get("providers", ()),
+            )
+        )
+    return found
+
+
+def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[Judgement], str | None]:
+    """Candidates, their judgements, and which one to ship."""
+    given = candidates(measured)
+    limits = plan.target.limits
+    results = {one.variant.name: one.result for one in measured if one.result}
+
+    def between(first: str, second: str) -> Ratio | None:
+        return speedup(results[first], results[second]) if first in results and second in results else None
+
+    judgements, shipped = judge(
+        given,
+        Limits(
+            latency_ms=limits.latency_ms,
+            memory_bytes=_bytes(limits.memory_mb, 1e6),
+            size_bytes=_bytes(limits.size_kb, 1e3),
+            metric_drop=limits.accuracy_drop,
+        ),
+        plan.recipe.metric.floor,
+        between,
+    )
+    return given, judgements, shipped
+
+
+def outcome_of(
+    plan: Plan, built: Mapping[str, Done], measured: list[Measured], report: Report, bundles: Mapping[str, Path], paths: Mapping[str, Any], project: Project
+) -> dict[str, Any]:
+    """The object that `deploy --json` writes. paths: where `report` (JSON) and `page` (HTML) lie."""
+    given, judgements, shipped = judged(plan, measured)
+    formats = plan.target.format
+    return {
+        "model": plan.recipe.name,
+        "target": plan.target.name,
+        "device": report.device["name"],
+        "stand_in": report.device["stand_in"],
+        "valid": report.valid,
+        "variants": [_variant(one, judgement, formats, entry) for one, judgement, entry in zip(given, judgements, measured, strict=True)],
+        "shipped": shipped,
+        "bundle": str(bundles[shipped]) if shipped else None,
+        "report": str(paths["report"]),
+        "page": str(paths["page"]),
+        "problems": report.problems,
+        "warnings": report.warnings,
+        "floor": {"name": plan.recipe.metric.name, "value": plan.recipe.metric.floor},
+        "limits": plan.target.limits.model_dump(exclude_none=True),
+        "steps": [step_of(done) for done in built.values()],
+        "provenance": _provenance(plan, project),
+    }
+
+
+def step_of(done: Done) -> dict[str, Any]:
+    """One step as the lines and the page show it."""
+    summary = done.artifact.summary.get("figure", "") if done.artifact else f"failed: {done.trouble.what if done.trouble else ''}"
+    return {
+        "variant": done.node.variant,
+        "step": done.node.step,
+        "label": done.node.label,
+        "cached": done.cached,
+        "seconds": done.seconds,
+        "summary": summary,
+        "fingerprint": done.node.fingerprint,
+    }
+
+
+def _variant(candidate: Candidate, judgement: Judgement, format_: str, entry: Measured) -> dict[str, Any]:
+    return {
+        "name": candidate.name,
+        "format": format_,
+        "precision": candidate.precision,
+        "bytes": candidate.bytes,
+        "params": (entry.manifest or {}).get("params"),
+        "macs": candidate.macs,
+        "metric": _metric(candidate.metric),
+        "latency_ms": _latency(candidate.latency),
+        "speedup": _ratio(candidate.speedup),
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
+    }
+
+
+def _metric(found: Metric | None) -> dict[str, Any] | None:
+    return {"name": found.name, "value": found.value, "on_device": found.on_device} if found else None
+
+
+def _latency(found: Latency | None) -> dict[str, Any] | None:
+    return {"p50": found.p50_ms, "p90": found.p90_ms, "p99": found.p99_ms, "n": found.n} if found else None
+
+
+def _ratio(found: Ratio | None) -> dict[str, Any] | None:
+    return {"value": found.value, "low": found.low, "high": found.high} if found else None
+
+
+def _bytes(value: float | None, unit: float) -> int | None:
+    return None if value is None else int(value * unit)
+
+
+def _provenance(plan: Plan, project: Project) -> dict[str, Any]:
+    recipe = plan.recipe.folder / f"{plan.recipe.name}.toml"
+    first = next(node for node in plan.nodes.values() if node.step == "train")
+    versions = {name: version for node in plan.nodes.values() for name, version in node.ingredients["libraries"].items()}
+    data = first.ingredients["data"]
+    return {
+        "recipe": project.shown(recipe),
+        "recipe_sha256": sha256_file(recipe),
+        "target": plan.target.model_dump(mode="json"),
+        "data": {"name": data["name"], "digest": str(data.get("digest") or data.get("code"))},
+        "commit": project.commit(),
+        "versions": dict(sorted(versions.items())),
+        "seed": plan.recipe.seed,
+    }

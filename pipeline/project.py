@@ -1,0 +1,59 @@
+"""Where a project's things lie: its root, its state, the downloads; settable by environment variables."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Project:
+    """root: where farm.toml, models/ and targets/ are looked for; state: store, reports and bundles; cache: downloads."""
+
+    root: Path
+    state: Path
+    cache: Path
+    data: Path | None
+
+    @classmethod
+    def here(cls, environment: Mapping[str, str] = os.environ) -> Project:
+        """EDGEWRIGHT_ROOT (set by ./inv; else the working folder), EDGEWRIGHT_STATE, EDGEWRIGHT_CACHE, EDGEWRIGHT_DATA."""
+
+        def folder(name: str, otherwise: Path) -> Path:
+            return Path(environment[name]).expanduser().resolve() if environment.get(name) else otherwise
+
+        root = folder("EDGEWRIGHT_ROOT", Path.cwd())
+        caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        data = Path(environment["EDGEWRIGHT_DATA"]).expanduser() if environment.get("EDGEWRIGHT_DATA") else None
+        return cls(root, folder("EDGEWRIGHT_STATE", root / ".edgewright"), folder("EDGEWRIGHT_CACHE", caches / "edgewright"), data)
+
+    @property
+    def store(self) -> Store:
+        return Store(self.state / "store")
+
+    @property
+    def farm_file(self) -> Path:
+        return self.root / "farm.toml"
+
+    def commit(self) -> str | None:
+        """The root's git commit, with "+changes" where files differ from it; None without git."""
+        try:
+            found = subprocess.run(
+                ["git", "-C", str(self.root), "describe", "--always", "--abbrev=40", "--dirty=+changes", "--exclude=*"],
+                capture_output=True, text=True, timeout=10, check=True,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return found.stdout.strip() or None
+
+    def shown(self, path: Path) -> str:
+        """A path as short as it can be typed from here."""
+        try:
+            return str(path.resolve().relative_to(Path.cwd()))
+        except ValueError:
+            return str(path)

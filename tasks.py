@@ -1,0 +1,185 @@
+"""What a person types. Every task is a few lines: the work is in pipeline/ and device_agents/, imported when it runs."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from invoke import Collection, Context, Exit, task
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NOTHING_HOLDS = 3
+INVALID_REPORT = 4
+
+
+def plainly(body: F) -> F:
+    """Expected failures end in their message and a non-zero exit status, never in a traceback."""
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from edgewright.errors import EdgewrightError
+
+        try:
+            return body(*args, **kwargs)
+        except EdgewrightError as error:
+            raise Exit(f"error: {error}", code=error.exit_status) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+@task(
+    help={
+        "target": "kind of device; ./inv targets shows them",
+        "model": "name of a recipe, or the path of one; ./inv models shows them",
+        "device": "name in farm.toml; default: the first of the target's kind, else this machine stands in",
+        "json": "write the outcome to this file",
+        "dry_run": "say which steps would run, and run none",
+        "wait": "seconds to wait for a device that is busy",
+    }
+)
+@plainly
+def deploy(
+    c: Context, target: str = "host", model: str = "resnet8", device: str = "", json: str = "", dry_run: bool = False, wait: float = 0.0
+) -> None:
+    """Shrink a model for a target, measure every variant on a device, choose one."""
+    from pipeline import commands
+
+    outcome = commands.deploy(model, target, device or None, json or None, dry_run, wait)
+    if outcome is None:
+        return
+    if not outcome["valid"]:
+        raise Exit("the report is invalid: " + "; ".join(outcome["problems"]), code=INVALID_REPORT)
+    if outcome["shipped"] is None:
+        raise Exit("no variant holds the floor and the limits; nothing is shipped", code=NOTHING_HOLDS)
+
+
+@task(help={"target": "kind of device", "model": "recipe", "dry_run": "only say which steps would run"})
+@plainly
+def build(c: Context, target: str = "host", model: str = "resnet8", dry_run: bool = False) -> None:
+    """Make every variant's bundle, without a device."""
+    from pipeline import commands
+
+    commands.build(model, target, dry_run)
+
+
+@task(help={"model": "recipe", "out": "where to write the weights; default: .edgewright/trained/MODEL.safetensors"})
+@plainly
+def train(c: Context, model: str = "resnet8", out: str = "") -> None:
+    """Train a model from nothing (resumes where it was cut off) and write its weights."""
+    from pipeline import commands
+
+    commands.train(model, out or None)
+
+
+@task(help={"target": "kind of device", "model": "recipe"})
+@plainly
+def explain(c: Context, target: str = "host", model: str = "resnet8") -> None:
+    """Show which steps would run and what changed since they last ran."""
+    from pipeline import commands
+
+    commands.explain(model, target)
+
+
+@task
+@plainly
+def models(c: Context) -> None:
+    """Show the recipes there are."""
+    from pipeline import commands
+
+    commands.models()
+
+
+@task
+@plainly
+def targets(c: Context) -> None:
+    """Show the kinds of device there are."""
+    from pipeline import commands
+
+    commands.targets()
+
+
+@task(name="list", default=True)
+@plainly
+def store_list(c: Context) -> None:
+    """Show what is in the store."""
+    from pipeline import commands
+
+    commands.store_list()
+
+
+@task(name="verify", help={"remove": "drop what is damaged, so that it is made anew"})
+@plainly
+def store_verify(c: Context, remove: bool = False) -> None:
+    """Read every artifact and compare it with its digest."""
+    from pipeline import commands
+
+    commands.store_verify(remove)
+
+
+@task(name="gc", help={"budget": "what may stay, e.g. 500M or 2G"})
+@plainly
+def store_gc(c: Context, budget: str = "2G") -> None:
+    """Drop what was used longest ago until the store fits the budget."""
+    from pipeline import commands
+
+    commands.store_gc(budget)
+
+
+@task(name="list", default=True)
+@plainly
+def devices_list(c: Context) -> None:
+    """Show the devices of farm.toml."""
+    from pipeline import commands
+
+    commands.devices()
+
+
+@task(name="probe", positional=["name"], help={"name": "device in farm.toml; left out: this machine", "json": "print JSON"})
+@plainly
+def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
+    """Show what a device is and how it is now."""
+    from pipeline import commands
+
+    commands.devices_probe(name or None, json)
+
+
+@task(name="trust", positional=["name"], help={"yes": "don't ask", "replace": "the device's key has changed, and you know why"})
+@plainly
+def devices_trust(c: Context, name: str, yes: bool = False, replace: bool = False) -> None:
+    """Show a device's host key fingerprint and pin it."""
+    from pipeline import commands
+
+    commands.devices_trust(name, yes, replace)
+
+
+@task(help={"target": "what it stands for", "farm": "farm file that gets its entry"})
+@plainly
+def double(c: Context, target: str = "raspberry-pi", farm: str = "farm.toml") -> None:
+    """Start an SSH server on the loopback that stands for a device, until Ctrl-C."""
+    c.run(f'"{sys.executable}" -m tests.doubles.loopback --target "{target}" --farm "{farm}"', pty=False)
+
+
+@task(help={"all": "also those that take minutes or need a device double", "keyword": "pytest's -k", "path": "file or folder"}, iterable=["path"])
+def test(c: Context, all: bool = False, keyword: str = "", path: list[str] | None = None) -> None:
+    """Run the tests."""
+    from edgewright.checks import run_tests
+
+    if status := run_tests(all, keyword or None, path or ()):
+        raise Exit(code=status)
+
+
+@task
+def lint(c: Context) -> None:
+    """Check style, types and the direction of the arrows."""
+    from edgewright.checks import run_lint
+
+    if status := run_lint():
+        raise Exit(code=status)
+
+
+_store = Collection("store", store_list, store_verify, store_gc)
+_devices = Collection("devices", devices_list, devices_probe, devices_trust)
+namespace = Collection(deploy, build, train, explain, models, targets, double, test, lint, _store, _devices)
