@@ -146,7 +146,7 @@ def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
     if own:
         raise FarmFileError(f"Unknown key {sorted(own)[0]!r}.", where=f"{path}: devices.{name}", remedy="leave it out")
     try:
-        return DeviceEntry(**given, name=name, farm_file=path)
+        entry = DeviceEntry(**given, name=name, farm_file=path)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -157,3 +157,8 @@ def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
             where=f"{path}: devices.{name}.{key}".rstrip("."),
             remedy=f"keys are: {keys}",
         ) from error
+    # A path in farm.toml is meant from where farm.toml is, whatever folder the command was typed in.
+    paths = {key: getattr(entry, key) for key in ("key", "known_hosts", "ssh_config")}
+    return entry.model_copy(
+        update={key: path.absolute().parent / value.expanduser() for key, value in paths.items() if value is not None}
+    )
