@@ -66,12 +66,15 @@ def _checks() -> list[_Check]:
     def module(name: str, *arguments: str) -> Callable[[], int]:
         return lambda: _status([sys.executable, "-m", name, *arguments])
 
+    def script(name: str, *arguments: str) -> Callable[[], int]:  # for those that can't be run as a module
+        return lambda: _status([_script(name), *arguments])
+
     return [
         _Check("ruff check", module("ruff", "check", ".")),
         _Check("ruff format", module("ruff", "format", "--check", ".")),
         _Check("mypy", module("mypy")),
-        _Check("import-linter", lambda: _status([_script("lint-imports")])),
-        _Check("vermin (the agent runs on Python 3.8)", module("vermin", "-q", "--violations", "-t=3.8-", _AGENT)),
+        _Check("import-linter", script("lint-imports")),
+        _Check("vermin (the agent runs on Python 3.8)", script("vermin", "-q", "--violations", "-t=3.8-", _AGENT)),
     ]
 
 
