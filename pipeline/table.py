@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from device_agents.farm.figures import show_bytes, show_count, show_metric, show_ms, show_ratio, show_seconds
+from device_agents.farm.figures import a_or_an, show_bytes, show_count, show_metric, show_ms, show_ratio, show_seconds
 from device_agents.farm.paired import Ratio
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def lines(outcome: Mapping[str, Any]) -> list[str]:
 
 def _layout(outcome: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
     """Every line with its rich style. A narrow terminal loses the columns that it can best do without."""
-    table = [_head(outcome), *map(_row, outcome["variants"])]
+    table = [_head(outcome), *(_row(variant, not i) for i, variant in enumerate(outcome["variants"]))]
     for title in _DISPENSABLE:
         if sum(_widths(table)) + 2 * len(table[0]) <= width:
             break
@@ -93,15 +93,16 @@ def _head(outcome: Mapping[str, Any]) -> list[str]:
     return ["variant", "size", "params", "MACs", plain(metric), "p50 ms", "p90 ms", "speed-up", "verdict"]
 
 
-def _row(variant: Mapping[str, Any]) -> list[str]:
+def _row(variant: Mapping[str, Any], base: bool) -> list[str]:
+    """One row; the base is compared with itself."""
     metric, latency, speedup = variant.get("metric"), variant.get("latency_ms"), variant.get("speedup")
-    if variant["verdict"].startswith("the base"):
+    if base and latency:
         ratio = "1.00x"
     else:
         ratio = show_ratio(Ratio(speedup["value"], speedup["low"], speedup["high"])) if speedup else _MISSING
     return [
         plain(variant["name"]),
-        show_bytes(variant["bytes"]) if variant.get("bytes") is not None else _MISSING,
+        show_bytes(variant["bytes"]) if variant.get("bytes") else _MISSING,
         show_count(variant["params"]) if variant.get("params") is not None else _MISSING,
         show_count(variant["macs"]) if variant.get("macs") is not None else _MISSING,
         show_metric(metric["name"], metric["value"]) + ("" if metric["on_device"] else "*") if metric else _MISSING,
@@ -140,8 +141,7 @@ def device_line(outcome: Mapping[str, Any]) -> str:
     device, target = plain(outcome["device"]), plain(outcome["target"])
     if not outcome.get("stand_in"):
         return device
-    article = "an" if target[:1].lower() in set("aeiou") else "a"
-    return f"{device}, standing in for {article} {target}: its figures are not the board's"
+    return f"{device}, standing in for {a_or_an(target)}: its figures are not the board's"
 
 
 def _style(verdict: str) -> str:

@@ -86,8 +86,11 @@ class Lane:
 
 def nice_axis(low: float, high: float, about: int = 5, unit: str = "") -> Axis:
     """An axis over at least low..high with round ticks (1, 2, 2.5 or 5 times a power of ten)."""
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-        low, high = (0.0, 1.0) if not math.isfinite(low) else (low, low + (abs(low) or 1.0))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = 0.0, 1.0
+    # A span that floats can hardly tell from nothing has no ticks of its own.
+    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-200):
+        high = low + (abs(low) or 1.0)
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * 0.999)

@@ -53,6 +53,11 @@ def show_seconds(seconds: float) -> str:
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60:02d} s"
 
 
+def a_or_an(noun: str) -> str:
+    """`a raspberry-pi`, `an android`."""
+    return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
+
+
 def show_ms(value: float) -> str:
     """Milliseconds with three digits, never with an exponent."""
     return _digits(value)

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from device_agents.farm import chartview
-from device_agents.farm.figures import show_bytes, show_count, show_drop, show_metric, show_ms, show_seconds
+from device_agents.farm.figures import a_or_an, show_bytes, show_count, show_drop, show_metric, show_ms, show_seconds
 from device_agents.farm.paired import Ratio
 
 Json = Mapping[str, Any]
@@ -38,11 +38,15 @@ _LABELS = {
 def view(outcome: Json, report: Json) -> dict[str, Any]:
     """All that the template shows. Parts that the report lacks come out empty, never as an error."""
     results = {result["name"]: result for result in report.get("results") or []}
-    variants = [_variant(v, results.get(v["name"], {}), outcome.get("shipped")) for v in outcome["variants"]]
+    shipped = outcome.get("shipped")
+    variants = [
+        _variant(v, results.get(v["name"], {}), shipped, is_base=not i) for i, v in enumerate(outcome["variants"])
+    ]
     device = report.get("device") or {}
     return {
         "model": outcome["model"],
         "target": outcome["target"],
+        "a_target": a_or_an(str(outcome["target"])),
         "device": outcome["device"],
         "stand_in": bool(outcome.get("stand_in")),
         "emulated": bool(device.get("emulated")),
@@ -107,7 +111,7 @@ def _floor(outcome: Json) -> str:
     return f"floor {show_metric(floor['name'], floor['value'])}" if floor.get("value") is not None else ""
 
 
-def _variant(v: Json, result: Json, shipped: str | None) -> dict[str, Any]:
+def _variant(v: Json, result: Json, shipped: str | None, is_base: bool) -> dict[str, Any]:
     metric, times, ratio = v.get("metric"), v.get("latency_ms"), v.get("speedup")
     verdict = v.get("verdict") or ""
     loads = result.get("loads") or []
@@ -116,11 +120,11 @@ def _variant(v: Json, result: Json, shipped: str | None) -> dict[str, Any]:
         "name": v["name"],
         "made": " ".join(filter(None, (v.get("format"), v.get("precision")))),
         "is_shipped": v["name"] == shipped,
-        "is_base": verdict.startswith("the base"),
+        "is_base": is_base,
         "rejected": verdict in _REJECTED,
         "tone": "shipped" if v["name"] == shipped else "rejected" if verdict in _REJECTED else "kept",
-        "bytes": v.get("bytes"),
-        "size": show_bytes(v["bytes"]) if v.get("bytes") is not None else None,
+        "bytes": v.get("bytes") or None,
+        "size": show_bytes(v["bytes"]) if v.get("bytes") else None,
         "params": show_count(v["params"]) if v.get("params") is not None else None,
         "macs": show_count(v["macs"]) if v.get("macs") is not None else None,
         "metric": show_metric(metric["name"], metric["value"]) if metric else None,

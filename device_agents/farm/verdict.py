@@ -130,7 +130,7 @@ def judge(
 def _broken(c: Candidate, base: Candidate | None, limits: Limits, floor: float | None) -> Judgement | None:
     """The first rule that bars a variant from shipping however fast it is."""
     if c.error:
-        return Judgement(c.name, "failed", f"it failed on the device: {' '.join(c.error.split())}")
+        return Judgement(c.name, "failed", f"it failed: {' '.join(c.error.split())}")
     if c.latency is None:
         return Judgement(c.name, "failed", "the device gave no sample of it")
     if c.wanted_providers and (not c.providers or c.providers[0] != c.wanted_providers[0]):

@@ -205,7 +205,7 @@ def test_render_survives_failed_variants_and_an_outcome_without_extras(report: d
     for extra in ("steps", "provenance", "floor", "limits", "problems", "warnings"):
         del outcome[extra]
     text = _Page(render(outcome, failed)).text
-    assert "it failed on the device: the worker was killed" in text
+    assert "it failed: the worker was killed" in text
     everything = make_report([(s[0], s[1], s[2], s[3], s[4], s[5], None, None, s[8]) for s in SHAPES])
     assert "Nothing ships" in _Page(render(make_outcome(everything, shapes=_failed()), everything)).text
 

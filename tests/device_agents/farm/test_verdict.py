@@ -111,7 +111,7 @@ def test_judge_rejects_a_failed_variant_and_one_without_samples() -> None:
     silent = _candidate("silent", 3.0, latency=None, speedup=None)
     judged, shipped = _judge(failed, silent)
     assert shipped == "trained"
-    assert judged["failed"] == Judgement("failed", "failed", "it failed on the device: killed: over the memory limit")
+    assert judged["failed"] == Judgement("failed", "failed", "it failed: killed: over the memory limit")
     assert judged["silent"].verdict == "failed"
 
 
