@@ -1,4 +1,4 @@
-"""What a person types. Every task is a few lines: the work is in pipeline/ and device_agents/, imported when it runs."""
+"""What a person types. Every task is a few lines: what does the work is imported when it runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,13 @@ def plainly(body: F) -> F:
 )
 @plainly
 def deploy(
-    c: Context, target: str = "host", model: str = "resnet8", device: str = "", json: str = "", dry_run: bool = False, wait: float = 0.0
+    c: Context,
+    target: str = "host",
+    model: str = "resnet8",
+    device: str = "",
+    json: str = "",
+    dry_run: bool = False,
+    wait: float = 0.0,
 ) -> None:
     """Shrink a model for a target, measure every variant on a device, choose one."""
     from pipeline import commands
@@ -137,7 +143,11 @@ def devices_list(c: Context) -> None:
     commands.devices()
 
 
-@task(name="probe", positional=["name"], help={"name": "device in farm.toml; left out: this machine", "json": "print JSON"})
+@task(
+    name="probe",
+    positional=["name"],
+    help={"name": "device in farm.toml; left out: this machine", "json": "print JSON"},
+)
 @plainly
 def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
     """Show what a device is and how it is now."""
@@ -146,7 +156,11 @@ def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
     commands.devices_probe(name or None, json)
 
 
-@task(name="trust", positional=["name"], help={"yes": "don't ask", "replace": "the device's key has changed, and you know why"})
+@task(
+    name="trust",
+    positional=["name"],
+    help={"yes": "don't ask", "replace": "the device's key has changed, and you know why"},
+)
 @plainly
 def devices_trust(c: Context, name: str, yes: bool = False, replace: bool = False) -> None:
     """Show a device's host key fingerprint and pin it."""
@@ -162,7 +176,14 @@ def double(c: Context, target: str = "raspberry-pi", farm: str = "farm.toml") ->
     c.run(f'"{sys.executable}" -m tests.doubles.loopback --target "{target}" --farm "{farm}"', pty=False)
 
 
-@task(help={"all": "also those that take minutes or need a device double", "keyword": "pytest's -k", "path": "file or folder"}, iterable=["path"])
+@task(
+    help={
+        "all": "also those that take minutes or need a device double",
+        "keyword": "pytest's -k",
+        "path": "file or folder",
+    },
+    iterable=["path"],
+)
 def test(c: Context, all: bool = False, keyword: str = "", path: list[str] | None = None) -> None:
     """Run the tests."""
     from edgewright.checks import run_tests

@@ -48,8 +48,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         # mkstemp makes files private; what we write is meant to be as readable as any other file.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

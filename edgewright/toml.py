@@ -29,7 +29,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadToml(f"The file can't be read: {error}", where=str(path), remedy="check the path") from error
     except tomllib.TOMLDecodeError as error:
-        raise BadToml(f"This is not TOML: {error}", where=str(path), remedy="mend that line; https://toml.io") from error
+        raise BadToml(
+            f"This is not TOML: {error}", where=str(path), remedy="mend that line; https://toml.io"
+        ) from error
 
 
 def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, str]:

@@ -1,1 +1,1 @@
-"""How a model gets to a device: recipe and target become a plan, a plan becomes artifacts, devices choose among them."""
+"""How a model gets to a device: recipe and target make a plan, a plan makes artifacts, devices choose."""

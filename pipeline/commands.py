@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from device_agents.farm.figures import show_bytes
 from edgewright.errors import EdgewrightError
 from edgewright.files import pretty_json, sha256_file, write_atomically
 from edgewright.progress import for_stream
@@ -24,7 +25,9 @@ class BadArgument(EdgewrightError):
     """An argument on the command line that means nothing."""
 
 
-def deploy(model: str, target: str, device: str | None, json_file: str | None, dry_run: bool, wait: float) -> dict[str, Any] | None:
+def deploy(
+    model: str, target: str, device: str | None, json_file: str | None, dry_run: bool, wait: float
+) -> dict[str, Any] | None:
     """The main job; the outcome, or None for a dry run."""
     from device_agents.farm.inventory import Inventory
     from pipeline.deploy import Deploy, where_it_runs
@@ -38,12 +41,22 @@ def deploy(model: str, target: str, device: str | None, json_file: str | None, d
         return None
     shown = _Shown()
     job = Deploy(project, model, target, device, for_stream(), shown, _note, wait)
-    print(f"{job.plan.recipe.name} > {job.plan.target.name}     device: {where_it_runs(job.entry, job.plan.target.name)}", flush=True)
+    print(
+        f"{job.plan.recipe.name} > {job.plan.target.name}     device: {where_it_runs(job.entry, job.plan.target.name)}",
+        flush=True,
+    )
     outcome = job.run()
     if json_file:
         write_atomically(Path(json_file), pretty_json(outcome))
     shown.close()
-    table.show({**outcome, "bundle": outcome["bundle"] and project.shown(Path(outcome["bundle"])), "report": project.shown(Path(outcome["page"]))}, _console())
+    table.show(
+        {
+            **outcome,
+            "bundle": outcome["bundle"] and project.shown(Path(outcome["bundle"])),
+            "report": project.shown(Path(outcome["page"])),
+        },
+        _console(),
+    )
     return outcome
 
 
@@ -98,7 +111,10 @@ def models() -> None:
             recipe = read_recipe(name, project.root)
             ways = ", ".join(shrink.name for shrink in recipe.shrink)
             weights = "trained weights beside it" if recipe.weights else "trains on first use"
-            print(f"  {name:<14} {recipe.data:<15} floor {recipe.metric.floor:g} {recipe.metric.name}; shrinks: {ways}; {weights}")
+            print(
+                f"  {name:<14} {recipe.data:<15} floor {recipe.metric.floor:g} {recipe.metric.name}; "
+                f"shrinks: {ways}; {weights}"
+            )
         except EdgewrightError as error:
             print(f"  {name:<14} can't be read: {error.what} ({error.where or path})")
 
@@ -109,7 +125,10 @@ def targets() -> None:
     for name in target_files(project.root):
         try:
             target = read_target(name, project.root)
-            print(f"  {name:<14} {target.runtime}, {' and '.join(target.precisions)}, channels by {target.alignment}; {target.description}")
+            print(
+                f"  {name:<14} {target.runtime}, {' and '.join(target.precisions)}, "
+                f"channels by {target.alignment}; {target.description}"
+            )
         except EdgewrightError as error:
             print(f"  {name:<14} can't be read: {error.what} ({error.where})")
 
@@ -119,9 +138,12 @@ def store_list() -> None:
     store = Project.here().store
     everything = list(store.all())
     for artifact in everything:
-        size = table.show_bytes(artifact.bytes)
-        print(f"  {artifact.fingerprint[:12]}  {artifact.node:<24} {size:>10}  {artifact.made[:16].replace('T', ' ')}  {artifact.summary.get('figure', '')}")
-    print(f"  {len(everything)} artifacts, {table.show_bytes(store.size())} in {Project.here().shown(store.folder)}")
+        size = show_bytes(artifact.bytes)
+        print(
+            f"  {artifact.fingerprint[:12]}  {artifact.node:<24} {size:>10}  "
+            f"{artifact.made[:16].replace('T', ' ')}  {artifact.summary.get('figure', '')}"
+        )
+    print(f"  {len(everything)} artifacts, {show_bytes(store.size())} in {Project.here().shown(store.folder)}")
 
 
 def store_verify(remove: bool) -> None:
@@ -138,7 +160,11 @@ def store_verify(remove: bool) -> None:
                 project.store.drop_broken(fingerprint)
         print(f"  {len(broken)} removed; the next build makes them anew")
     elif broken:
-        raise CorruptArtifact(f"{len(broken)} artifacts are damaged", where=str(project.store.folder), remedy="./inv store.verify --remove")
+        raise CorruptArtifact(
+            f"{len(broken)} artifacts are damaged",
+            where=str(project.store.folder),
+            remedy="./inv store.verify --remove",
+        )
     else:
         print(f"  {sum(1 for _ in project.store.all())} artifacts are whole")
 
@@ -150,7 +176,7 @@ def store_gc(budget: str) -> None:
         raise BadArgument(f"{budget!r} is no size", where="--budget", remedy="write it like 500M or 2G")
     size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
     dropped, freed = Project.here().store.collect(size)
-    print(f"  {dropped} artifacts dropped, {table.show_bytes(freed)} freed")
+    print(f"  {dropped} artifacts dropped, {show_bytes(freed)} freed")
 
 
 def devices() -> None:
@@ -163,7 +189,7 @@ def devices() -> None:
         emulated = ", emulated" if entry.emulated else ""
         print(f"  {entry.name:<16} {entry.target:<14} {entry.address or 'this machine'}{emulated}")
     if not inventory.entries:
-        print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (the README says how to add one)")
+        print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
 
 
 def devices_probe(name: str | None, as_json: bool) -> None:
@@ -192,12 +218,21 @@ def devices_trust(name: str, yes: bool, replace: bool) -> None:
     project = Project.here()
     entry = Inventory.read(project.farm_file).named(name)
     while (shown := trust.next_untrusted(entry)) is not None:
-        print(f"  {shown.where}\n  {shown.fingerprint}" + (f"\n  pinned until now: {shown.pinned}" if shown.changed else ""))
+        print(
+            f"  {shown.where}\n  {shown.fingerprint}"
+            + (f"\n  pinned until now: {shown.pinned}" if shown.changed else "")
+        )
         if not yes:
             if not sys.stdin.isatty():
-                raise BadArgument("Nobody is there to compare the fingerprint", where=name, remedy=f"./inv devices.trust {name} --yes")
+                raise BadArgument(
+                    "Nobody is there to compare the fingerprint", where=name, remedy=f"./inv devices.trust {name} --yes"
+                )
             if input("  Is this the device's own key? [y/N] ").strip().lower() not in ("y", "yes"):
-                raise BadArgument("The key was not pinned", where=name, remedy="compare it on the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub")
+                raise BadArgument(
+                    "The key was not pinned",
+                    where=name,
+                    remedy="compare it on the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
+                )
         print(f"  pinned in {project.shown(trust.pin(entry, shown, replace=replace))}")
     print(f"  {name} is trusted")
 
@@ -216,7 +251,9 @@ class _Shown:
         self._ran += not done.cached
         if done.node.variant != self._variant:
             self._variant = done.node.variant
-            print(f" {'' if self._variant == 'shared' else self._variant}".rstrip() or " ", flush=True) if self._variant != "shared" else None
+            print(
+                f" {'' if self._variant == 'shared' else self._variant}".rstrip() or " ", flush=True
+            ) if self._variant != "shared" else None
         print(table.step_line(step), flush=True)
 
     def close(self) -> None:

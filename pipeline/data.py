@@ -39,7 +39,9 @@ def check_labels(parts: DataParts, classes: int, where: str) -> None:
     for name in ("train", "validation", "test"):
         y = getattr(parts, name).y
         if not np.issubdtype(y.dtype, np.integer):
-            raise BadData(f"The labels of {name!r} are {y.dtype}, not class numbers", where=where, remedy="give int64 labels")
+            raise BadData(
+                f"The labels of {name!r} are {y.dtype}, not class numbers", where=where, remedy="give int64 labels"
+            )
         if y.min() < 0 or y.max() >= classes:
             raise BadData(
                 f"The labels of {name!r} run from {y.min()} to {y.max()}, the network has {classes} outputs",

@@ -54,7 +54,7 @@ class Deploy:
         self.entry = Inventory.read(self.project.farm_file).choose(self.plan.target.name, self.device)
 
     def run(self) -> dict[str, Any]:
-        """Builds, measures, judges, writes report and page; the outcome (see pipeline.outcome). Raises EdgewrightError."""
+        """Builds, measures, judges, writes report and page; returns the outcome. Raises EdgewrightError."""
         # The device first: a wrong key or a board without room should not cost minutes of training to find out.
         with self._open() as device:
             device.prepare(self.plan.target.runtime)
@@ -64,7 +64,9 @@ class Deploy:
         bundles = self._lay_out(built)
         if not bundles:
             raise NothingBuilt(
-                "No variant passed its checks", where=self.plan.recipe.name, remedy="see the steps above; the bounds are under check in the recipe"
+                "No variant passed its checks",
+                where=self.plan.recipe.name,
+                remedy="see the steps above; the bounds are under check in the recipe",
             )
         samples = built[self.plan.samples].artifact
         assert samples is not None
@@ -104,13 +106,19 @@ class Deploy:
             npz = Path(folder) / EVALUATION
             npz.symlink_to(samples.path(EVALUATION))
             evaluation = device.push_data(npz)
-            outputs = {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(bundles)} if own else {}
+            outputs = (
+                {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(bundles)} if own else {}
+            )
             job = Job(
                 model=recipe.name,
                 target=target.name,
                 variants=[
                     JobVariant(
-                        name=name, bundle=device.install(path), format=target.format, runtime=target.runtime, save_outputs=outputs.get(name)
+                        name=name,
+                        bundle=device.install(path),
+                        format=target.format,
+                        runtime=target.runtime,
+                        save_outputs=outputs.get(name),
                     )
                     for name, path in bundles.items()
                 ],
@@ -137,17 +145,26 @@ class Deploy:
         local = folder / "outputs.npy"
         device.connection.pull(remote, local)
         targets = np.load(samples.path(EVALUATION), allow_pickle=False)["y"]
-        return metric(self.plan.recipe.metric.name, self.plan.recipe.folder)(np.load(local, allow_pickle=False), targets)
+        return metric(self.plan.recipe.metric.name, self.plan.recipe.folder)(
+            np.load(local, allow_pickle=False), targets
+        )
 
     def _measured(
-        self, variant: Variant, built: dict[str, Done], bundles: dict[str, Path], report: Report, metrics: dict[str, Metric]
+        self,
+        variant: Variant,
+        built: dict[str, Done],
+        bundles: dict[str, Path],
+        report: Report,
+        metrics: dict[str, Metric],
     ) -> Measured:
         trouble = built[variant.bundle].trouble
         if variant.name not in bundles:
             return Measured(variant, None, None, None, f"{trouble.what} ({trouble.where})" if trouble else "not built")
         manifest = read_bundle(bundles[variant.name]).manifest.model_dump()
         result = next((one for one in report.results if one["name"] == variant.name), None)
-        return Measured(variant, manifest, result, metrics.get(variant.name), None if result else "the device gave no result")
+        return Measured(
+            variant, manifest, result, metrics.get(variant.name), None if result else "the device gave no result"
+        )
 
 
 def builder(

@@ -49,4 +49,4 @@ def logits_of(network: nn.Module, x: Tensor, batch: int = 512) -> Tensor:
 
     network.eval()
     with torch.no_grad():
-        return torch.cat([network(chunk) for chunk in x.split(batch)])
+        return torch.cat([network(chunk) for chunk in torch.split(x, batch)])

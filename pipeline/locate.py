@@ -1,4 +1,4 @@
-"""Finds what a recipe names (`package.module:function` or `file.py:function`): its source without importing it, or the thing itself."""
+"""Finds what a recipe names, `package.module:function` or `file.py:function`: its source unimported, or the thing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ def source_of(spec: str, folder: Path, key: str) -> Path:
     if module.endswith(".py"):
         path = folder / module
         if not path.is_file():
-            raise NotFound(f"There is no file {module!r}", where=f"{key} = {spec!r}", remedy=f"put it beside the recipe, in {folder}")
+            raise NotFound(
+                f"There is no file {module!r}",
+                where=f"{key} = {spec!r}",
+                remedy=f"put it beside the recipe, in {folder}",
+            )
         return path
     with _importable(folder):
         try:
@@ -66,12 +70,16 @@ def load(spec: str, folder: Path, key: str) -> Any:
                 module = importlib.import_module(module_name)
     except Exception as error:  # the user's module may raise anything
         raise NotFound(
-            f"Importing it failed: {type(error).__name__}: {error}", where=f"{key} = {spec!r} ({path})", remedy=f"mend {path.name}"
+            f"Importing it failed: {type(error).__name__}: {error}",
+            where=f"{key} = {spec!r} ({path})",
+            remedy=f"mend {path.name}",
         ) from error
     try:
         return getattr(module, name)
     except AttributeError as error:
-        raise NotFound(f"{path.name} has no {name!r}", where=f"{key} = {spec!r}", remedy=f"define {name} in {path}") from error
+        raise NotFound(
+            f"{path.name} has no {name!r}", where=f"{key} = {spec!r}", remedy=f"define {name} in {path}"
+        ) from error
 
 
 def call(thing: Any, spec: str, key: str, *args: Any, **kwargs: Any) -> Any:
@@ -82,7 +90,8 @@ def call(thing: Any, spec: str, key: str, *args: Any, **kwargs: Any) -> Any:
         raise
     except Exception as error:
         raise NotFound(
-            f"It raised {type(error).__name__}: {error}", where=f"{key} = {spec!r}, called with {_arguments(args, kwargs)}",
+            f"It raised {type(error).__name__}: {error}",
+            where=f"{key} = {spec!r}, called with {_arguments(args, kwargs)}",
             remedy="call it in a Python prompt with these arguments and mend it",
         ) from error  # fmt: skip
 
@@ -96,7 +105,9 @@ def _split(spec: str, key: str) -> tuple[str, str]:
     module, _, name = spec.rpartition(":")
     if not module or not name.isidentifier():
         raise NotFound(
-            f"{spec!r} names nothing that can be imported", where=key, remedy="write package.module:function or file.py:function"
+            f"{spec!r} names nothing that can be imported",
+            where=key,
+            remedy="write package.module:function or file.py:function",
         )
     return module, name
 

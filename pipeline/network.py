@@ -1,4 +1,4 @@
-"""Networks as steps pass them on: the factory's module, made smaller by a pruning plan, with weights from safetensors."""
+"""Networks as steps pass them on: the factory's module, cut by a pruning plan, with weights from safetensors."""
 
 from __future__ import annotations
 

@@ -78,7 +78,13 @@ def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[
 
 
 def outcome_of(
-    plan: Plan, built: Mapping[str, Done], measured: list[Measured], report: Report, bundles: Mapping[str, Path], paths: Mapping[str, Any], project: Project
+    plan: Plan,
+    built: Mapping[str, Done],
+    measured: list[Measured],
+    report: Report,
+    bundles: Mapping[str, Path],
+    paths: Mapping[str, Any],
+    project: Project,
 ) -> dict[str, Any]:
     """The object that `deploy --json` writes. paths: where `report` (JSON) and `page` (HTML) lie."""
     given, judgements, shipped = judged(plan, measured)
@@ -89,7 +95,10 @@ def outcome_of(
         "device": report.device["name"],
         "stand_in": report.device["stand_in"],
         "valid": report.valid,
-        "variants": [_variant(one, judgement, formats, entry) for one, judgement, entry in zip(given, judgements, measured, strict=True)],
+        "variants": [
+            _variant(one, judgement, formats, entry)
+            for one, judgement, entry in zip(given, judgements, measured, strict=True)
+        ],
         "shipped": shipped,
         "bundle": str(bundles[shipped]) if shipped else None,
         "report": str(paths["report"]),
@@ -105,7 +114,11 @@ def outcome_of(
 
 def step_of(done: Done) -> dict[str, Any]:
     """One step as the lines and the page show it."""
-    summary = done.artifact.summary.get("figure", "") if done.artifact else f"failed: {done.trouble.what if done.trouble else ''}"
+    summary = (
+        done.artifact.summary.get("figure", "")
+        if done.artifact
+        else f"failed: {done.trouble.what if done.trouble else ''}"
+    )
     return {
         "variant": done.node.variant,
         "step": done.node.step,
@@ -152,7 +165,9 @@ def _bytes(value: float | None, unit: float) -> int | None:
 def _provenance(plan: Plan, project: Project) -> dict[str, Any]:
     recipe = plan.recipe.folder / f"{plan.recipe.name}.toml"
     first = next(node for node in plan.nodes.values() if node.step == "train")
-    versions = {name: version for node in plan.nodes.values() for name, version in node.ingredients["libraries"].items()}
+    versions = {
+        name: version for node in plan.nodes.values() for name, version in node.ingredients["libraries"].items()
+    }
     data = first.ingredients["data"]
     return {
         "recipe": project.shown(recipe),

@@ -127,7 +127,8 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False) -> Plan:
         BASE,
         "train",
         {
-            "network": layout.network, "data": data_, "metric": recipe.metric.name, "schedule": recipe.train.model_dump(),
+            "network": layout.network, "data": data_, "metric": recipe.metric.name,
+            "schedule": recipe.train.model_dump(),
             "weights": weights, "weights_sha256": sha256_file(recipe.folder / weights) if weights else None,
         },
         {},
@@ -154,7 +155,8 @@ def _shrunk(layout: _Layout, shrink: Shrink, trained: str) -> str:
             {
                 **shared, "schedule": recipe.train.model_dump(), "blocks": shrink.blocks, "filters": shrink.filters,
                 "criterion": shrink.criterion, "ranking": shrink.ranking, "min_width": shrink.min_width,
-                "alignment": layout.target.alignment, "samples": shrink.samples, "round": round_, "rounds": shrink.rounds,
+                "alignment": layout.target.alignment, "samples": shrink.samples,
+                "round": round_, "rounds": shrink.rounds,
             },
             {"model": current},
             f"prune{place}",
@@ -176,7 +178,9 @@ def _exported(layout: _Layout, name: str, network: str, base: str | None) -> str
     """Export, quantise, check and bundle one network in each precision of the target; the export's node."""
     target, recipe = layout.target, layout.recipe
     shared = {"network": layout.network, "data": layout.data.model_dump()}
-    exported = layout.add(name, "export", {**shared, "format": target.format, "opset": target.opset}, {"model": network})
+    exported = layout.add(
+        name, "export", {**shared, "format": target.format, "opset": target.opset}, {"model": network}
+    )
     for precision in sorted(target.precisions, key=lambda one: one != "float32"):
         int8 = precision == "int8"
         variant = name if not int8 else "int8" if name == BASE else f"{name}+int8"
@@ -201,7 +205,8 @@ def _exported(layout: _Layout, name: str, network: str, base: str | None) -> str
             "bundle",
             {
                 "name": variant, "model": recipe.name, "target": target.name, "data": layout.data.model_dump(),
-                "runtime": target.runtime, "format": target.format, "precision": precision, "alignment": target.alignment,
+                "runtime": target.runtime, "format": target.format, "precision": precision,
+                "alignment": target.alignment,
                 "origin": {"steps": {node.label: node.fingerprint for node in behind}, "libraries": _versions(behind)},
             },
             {"model": model, "float": exported, "check": check},
@@ -213,4 +218,3 @@ def _exported(layout: _Layout, name: str, network: str, base: str | None) -> str
 
 def _versions(nodes: list[Node]) -> dict[str, str]:
     return {name: version for node in nodes for name, version in sorted(node.ingredients["libraries"].items())}
-

@@ -13,7 +13,7 @@ from pipeline.store import Store
 
 @dataclass(frozen=True)
 class Project:
-    """root: where farm.toml, models/ and targets/ are looked for; state: store, reports and bundles; cache: downloads."""
+    """root: has farm.toml, models/ and targets/; state: store, reports, bundles; cache: downloads; data: the user's."""
 
     root: Path
     state: Path
@@ -22,7 +22,7 @@ class Project:
 
     @classmethod
     def here(cls, environment: Mapping[str, str] = os.environ) -> Project:
-        """EDGEWRIGHT_ROOT (set by ./inv; else the working folder), EDGEWRIGHT_STATE, EDGEWRIGHT_CACHE, EDGEWRIGHT_DATA."""
+        """EDGEWRIGHT_ROOT (set by ./inv; else the working folder), and _STATE, _CACHE and _DATA likewise."""
 
         def folder(name: str, otherwise: Path) -> Path:
             return Path(environment[name]).expanduser().resolve() if environment.get(name) else otherwise
@@ -30,7 +30,12 @@ class Project:
         root = folder("EDGEWRIGHT_ROOT", Path.cwd())
         caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         data = Path(environment["EDGEWRIGHT_DATA"]).expanduser() if environment.get("EDGEWRIGHT_DATA") else None
-        return cls(root, folder("EDGEWRIGHT_STATE", root / ".edgewright"), folder("EDGEWRIGHT_CACHE", caches / "edgewright"), data)
+        return cls(
+            root,
+            folder("EDGEWRIGHT_STATE", root / ".edgewright"),
+            folder("EDGEWRIGHT_CACHE", caches / "edgewright"),
+            data,
+        )
 
     @property
     def store(self) -> Store:

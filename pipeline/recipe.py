@@ -40,8 +40,12 @@ class Metric(_Strict):
 class Bounds(_Strict):
     """How far an exported file may depart from the network it came from (rule 4)."""
 
-    float_difference: float = Field(1e-3, gt=0, description="worst |torch - float export| as a share of the outputs' spread")
-    agreement: float = Field(0.95, ge=0, le=1, description="INT8 gives the same top-1 as float on this share of the samples")
+    float_difference: float = Field(
+        1e-3, gt=0, description="worst |torch - float export| as a share of the outputs' spread"
+    )
+    agreement: float = Field(
+        0.95, ge=0, le=1, description="INT8 gives the same top-1 as float on this share of the samples"
+    )
     metric_drop: float = Field(0.02, ge=0, description="metric that INT8 may lose against float")
     samples: int = Field(2000, ge=16, description="real inputs that are compared")
 
@@ -77,7 +81,9 @@ class Recipe(_Strict):
 
     name: str
     folder: Path
-    factory: str = Field(description="package.module:function or file.py:function that returns the untrained torch module")
+    factory: str = Field(
+        description="package.module:function or file.py:function that returns the untrained torch module"
+    )
     arguments: dict[str, Any] = Field(default_factory=dict)
     data: str = Field(description="fashion-mnist, digits, or package.module:function that gives the four parts")
     data_arguments: dict[str, Any] = Field(default_factory=dict)
@@ -104,14 +110,14 @@ def recipe_files(root: Path) -> dict[str, Path]:
 
 
 def read_recipe(name: str, root: Path) -> Recipe:
-    """A recipe by name, or by the path of a .toml file. Raises UnknownModel, BadRecipe, NotFound; imports nothing heavy."""
+    """A recipe by name, or by the path of a .toml file. Raises UnknownModel, BadRecipe, NotFound. Light."""
     files = recipe_files(root)
     path = Path(name) if name.endswith(".toml") else files.get(name)
     if path is None or not path.is_file():
         raise UnknownModel(
             f"There is no model {name!r}",
             where=str(path or root / "models"),
-            remedy=f"take one of {', '.join(files)} (./inv models shows them), or name a recipe: --model path/to/NAME.toml",
+            remedy=f"take one of {', '.join(files)} (./inv models), or name a recipe: --model path/to/NAME.toml",
         )
     try:
         content = read_toml(path)
@@ -119,7 +125,11 @@ def read_recipe(name: str, root: Path) -> Recipe:
         raise BadRecipe(error.what, where=error.where, remedy=error.remedy) from error
     for key in ("name", "folder"):
         if key in content:
-            raise BadRecipe(f"{key!r} is no key of a recipe", where=f"{path}: {key}", remedy="remove it: the file's own name and folder count")
+            raise BadRecipe(
+                f"{key!r} is no key of a recipe",
+                where=f"{path}: {key}",
+                remedy="remove it: the file's own name and folder count",
+            )
     try:
         recipe = Recipe(name=path.stem, folder=path.parent.resolve(), **content)
     except ValidationError as error:

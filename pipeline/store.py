@@ -82,7 +82,9 @@ class Store:
             return None
         except (ValueError, TypeError) as error:
             raise CorruptArtifact(
-                f"The record of the artifact {fingerprint[:12]} is damaged", where=str(path), remedy="./inv store.verify --remove"
+                f"The record of the artifact {fingerprint[:12]} is damaged",
+                where=str(path),
+                remedy="./inv store.verify --remove",
             ) from error
         for entry in artifact.files.values():
             place = self.objects / entry["sha256"][:2] / entry["sha256"]
@@ -101,7 +103,7 @@ class Store:
             with path.open("rb+") as stream:
                 os.fsync(stream.fileno())
             path.chmod(0o444)
-            os.replace(path, place)
+            path.replace(place)
         made = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         content = {**record, "files": files, "made": made}
         write_atomically(self._entry(record["fingerprint"]), pretty_json(content))
@@ -221,7 +223,9 @@ class Store:
                 except BlockingIOError:
                     if on_wait is None:
                         raise StoreBusy(
-                            "Another process is using the store", where=str(self.folder), remedy="wait until it is done, then type it again"
+                            "Another process is using the store",
+                            where=str(self.folder),
+                            remedy="wait until it is done, then type it again",
                         ) from None
                     on_wait()
                     fcntl.flock(stream, kind)

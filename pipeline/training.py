@@ -131,7 +131,7 @@ def _epoch(
 
 
 def one_cycle(peak: float, step: int, steps: int) -> float:
-    """The learning rate at `step` of `steps`: from peak/25 up to the peak in the first quarter, then down to about 0."""
+    """The learning rate at `step` of `steps`: from peak/25 to the peak in the first quarter, then down to about 0."""
     warm = max(1, steps // 4)
     if step < warm:
         low, high, share = peak / 25, peak, step / warm
@@ -165,7 +165,7 @@ def _resume(path: Path, network: nn.Module, optimizer: Any) -> tuple[int, float]
     if not path.is_file():
         return 0, math.nan
     try:
-        with safe_open(path, framework="pt") as stream:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata()
             tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         state = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}

@@ -42,7 +42,9 @@ class Limits(_Strict):
     latency_ms: float | None = Field(None, gt=0, description="p50 on the device, ms")
     memory_mb: float | None = Field(None, gt=0, description="peak memory of the process, MB")
     size_kb: float | None = Field(None, gt=0, description="model file, kB")
-    accuracy_drop: float | None = Field(None, ge=0, le=1, description="metric lost against the trained model (0.01 is one point)")
+    accuracy_drop: float | None = Field(
+        None, ge=0, le=1, description="metric lost against the trained model (0.01 is one point)"
+    )
 
 
 class Sensors(_Strict):

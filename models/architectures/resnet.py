@@ -59,9 +59,7 @@ class ResNet(nn.Module):
         return self.head(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
 
 
-def resnet8(
-    widths: Sequence[int] = (16, 32, 64), channels: int = 1, classes: int = 10, stem_stride: int = 2
-) -> ResNet:
+def resnet8(widths: Sequence[int] = (16, 32, 64), channels: int = 1, classes: int = 10, stem_stride: int = 2) -> ResNet:
     """ResNet-8, one block a stage: 77,754 parameters in its default form."""
     return ResNet((1, 1, 1), widths, channels, classes, stem_stride)
 

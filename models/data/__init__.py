@@ -1,3 +1,3 @@
-"""Data sets: each module has `load(source)`, which gives the parts, and `digest()`, which names the content without loading it."""
+"""Data sets: a module each, whose `load(source)` gives the parts and whose `digest()` names them unloaded."""
 
 SHIPPED = {"fashion-mnist": "models.data.fashion_mnist", "digits": "models.data.digits"}

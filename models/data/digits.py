@@ -1,4 +1,4 @@
-"""The 1,797 handwritten 8x8 digits bundled with scikit-learn (BSD-3): small enough for fast tests, needs no download."""
+"""The 1,797 handwritten 8x8 digits bundled with scikit-learn (BSD-3): small enough for fast tests."""
 
 from __future__ import annotations
 

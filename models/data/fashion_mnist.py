@@ -127,9 +127,13 @@ def _read(folder: Path) -> dict[str, bytes]:
         try:
             data = gzip.decompress(packed.read_bytes()) if packed.is_file() else (folder / name).read_bytes()
         except (OSError, EOFError, zlib.error) as error:
-            raise BadData(f"{packed.name} can't be unpacked: {error}", where=str(packed), remedy=_again(packed)) from error
+            raise BadData(
+                f"{packed.name} can't be unpacked: {error}", where=str(packed), remedy=_again(packed)
+            ) from error
         if sha256_bytes(data) != expected:
-            raise BadData(f"{name} is not the published file: its SHA-256 differs", where=str(folder), remedy=_again(packed))
+            raise BadData(
+                f"{name} is not the published file: its SHA-256 differs", where=str(folder), remedy=_again(packed)
+            )
         content[name] = data
     return content
 

@@ -73,7 +73,9 @@ def to_parts(loaded: Any, where: str) -> DataParts:
             )
         labels = tuple(str(label) for label in loaded.get("labels", ()))
         parts = DataParts(
-            *(_part(loaded[name], name, where) for name in NAMES), labels, dict(loaded.get("preprocessing", {}))
+            **{name: _part(loaded[name], name, where) for name in NAMES},
+            labels=labels,
+            preprocessing=dict(loaded.get("preprocessing", {})),
         )
     else:
         raise BadData(

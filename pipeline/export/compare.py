@@ -1,4 +1,4 @@
-"""Torch, float export and INT8 on the same real inputs: how far they are apart, and which layer drifts first (rule 4)."""
+"""Torch, float export and INT8 on the same real inputs: how far apart, and which layer drifts first (rule 4)."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array, bound: float) 
         if reference is not None and reference.shape == value.shape:
             difference = worst_difference(reference, value)
             if difference > bound:
-                return f"first layer that drifts: {module_name or 'the network itself'} ({difference:.2g} of its spread)"
+                return (
+                    f"first layer that drifts: {module_name or 'the network itself'} ({difference:.2g} of its spread)"
+                )
     return "no single layer drifts on its own: the difference builds up"
 
 
@@ -83,7 +85,9 @@ def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Arr
             return f"first layer that drifts: {module_of(tensor) or tensor} ({before:.1f} to {ratio:.1f} dB)"
         before = ratio
         worst = min(worst, (ratio, tensor)) if worst else (ratio, tensor)
-    return f"worst layer: {module_of(worst[1]) or worst[1]} ({worst[0]:.1f} dB)" if worst else "no layer could be compared"
+    return (
+        f"worst layer: {module_of(worst[1]) or worst[1]} ({worst[0]:.1f} dB)" if worst else "no layer could be compared"
+    )
 
 
 def _session(model: bytes) -> Any:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileSize:
-    """elements: numbers in all initialisers; macs: multiply-accumulates of one pass; weights: shape by consuming node."""
+    """elements: numbers in all initialisers; macs: multiply-accumulates of a pass; weights: shape by node."""
 
     elements: int
     macs: int
@@ -40,7 +40,9 @@ def file_size(model: onnx.ModelProto) -> FileSize:
             macs += math.prod(output) * math.prod(weight[1:])
         else:
             inner = shapes[node.input[0]][-1]
-            if node.op_type == "Gemm" and any(attribute.name == "transA" and attribute.i for attribute in node.attribute):
+            if node.op_type == "Gemm" and any(
+                attribute.name == "transA" and attribute.i for attribute in node.attribute
+            ):
                 inner = shapes[node.input[0]][0]
             macs += math.prod(output) * inner
         weights[node.name] = weight

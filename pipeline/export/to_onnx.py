@@ -41,7 +41,13 @@ def to_onnx(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
         with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                module, (example,), dynamo=True, opset_version=opset, input_names=[INPUT], output_names=[OUTPUT], verbose=False
+                module,
+                (example,),
+                dynamo=True,
+                opset_version=opset,
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                verbose=False,
             )
     except Exception as error:  # the exporter raises many kinds
         raise NotExportable(
@@ -63,7 +69,7 @@ def module_of(tensor: str) -> str:
 
 
 def _name(model: onnx.ModelProto) -> None:
-    """Renames nodes and the tensors that they make to `<module>/<operator>`, with #2, #3 ... where that is not unique."""
+    """Renames nodes and the tensors that they make to `<module>/<operator>`, with #2, #3 ... where that is taken."""
     kept = {value.name for value in [*model.graph.input, *model.graph.output]}
     new: dict[str, str] = {}
     taken: set[str] = set()

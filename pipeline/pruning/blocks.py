@@ -1,4 +1,4 @@
-"""Residual blocks that can go whole: what they compute is added to their own input, so an identity can take their place."""
+"""Residual blocks that can go whole: what they compute is added to their own input, so an identity can stand in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KeptBlock:
 
 
 def find_blocks(network: nn.Module, example: Tensor) -> tuple[list[str], list[KeptBlock]]:
-    """Names of the removable residual blocks in forward order, and of those that change the shape. `example`: [N, ...]."""
+    """Names of the removable residual blocks in forward order, and those that change the shape. `example`: [N, ...]."""
     import torch
 
     shapes: dict[str, tuple[Any, Any]] = {}
@@ -37,7 +37,11 @@ def find_blocks(network: nn.Module, example: Tensor) -> tuple[list[str], list[Ke
     residual = [name for name in shapes if _adds_its_input(network.get_submodule(name))]
     innermost = [name for name in residual if not any(other.startswith(f"{name}.") for other in residual)]
     removable = [name for name in innermost if shapes[name][0] is not None and shapes[name][0] == shapes[name][1]]
-    kept = [KeptBlock(name, f"it changes the shape, {shapes[name][0]} to {shapes[name][1]}") for name in innermost if name not in removable]
+    kept = [
+        KeptBlock(name, f"it changes the shape, {shapes[name][0]} to {shapes[name][1]}")
+        for name in innermost
+        if name not in removable
+    ]
     return removable, kept
 
 
@@ -81,7 +85,11 @@ def _adds_its_input(module: nn.Module) -> bool:
 
 
 def block_scores(
-    network: nn.Module, blocks: list[str], criterion: Criterion, loss_of: Callable[[Tensor], Tensor], batches: list[Tensor]
+    network: nn.Module,
+    blocks: list[str],
+    criterion: Criterion,
+    loss_of: Callable[[Tensor], Tensor],
+    batches: list[Tensor],
 ) -> dict[str, float]:
     """Mean importance of each block over samples: its contribution (output - input) and the loss's gradient there.
 

@@ -18,7 +18,10 @@ def l1(values: Tensor, gradients: Tensor | None) -> Tensor:
 
 
 def taylor(values: Tensor, gradients: Tensor | None) -> Tensor:
-    """|sum of value x gradient|: the first-order change of the loss when the unit goes (Molchanov et al. 2019, arXiv 1906.10771)."""
+    """|sum of value x gradient|: the first-order change of the loss when the unit goes.
+
+    Molchanov et al. 2019, arXiv 1906.10771.
+    """
     if gradients is None:
         raise ValueError("the Taylor criterion needs gradients: collect them first")
     return (values * gradients).sum(dim=1).abs()

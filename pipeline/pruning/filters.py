@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Member:
-    """One module's share in a group. indices[c]: which of the module's `size` channels belong to the group's channel c."""
+    """One module's share in a group. indices[c]: which of its `size` channels belong to the group's channel c."""
 
     module: str
     side: Literal["out", "in"]
@@ -102,7 +102,9 @@ def _group(root: str, raw: object, names: dict[nn.Module, str]) -> Group | str:
     found = []
     for (name, side), indices in members.items():
         module = next(module for module, known in names.items() if known == name)
-        found.append(Member(name, "out" if side == "out" else "in", tuple(map(tuple, indices)), _channels(module, side)))
+        found.append(
+            Member(name, "out" if side == "out" else "in", tuple(map(tuple, indices)), _channels(module, side))
+        )
     # The root first, then by name: the same network gives the same plan.
     found.sort(key=lambda member: (member.module != root, member.module, member.side))
     return Group(root, channels, tuple(found))

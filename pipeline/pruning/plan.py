@@ -1,4 +1,4 @@
-"""What pruning did, as data: a readable list of actions that rebuilds the smaller network from the original (rule 2)."""
+"""What pruning did, as data: readable actions that rebuild the smaller network from the original (rule 2)."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class PruningPlan:
                 raise ValueError(f"its schema is {content['schema']!r}")
             return cls([_action(entry) for entry in content["actions"]])
         except (KeyError, TypeError, ValueError) as error:
-            raise PlanMismatch(f"This is no pruning plan: {error}", remedy=f"give a plan of the schema {SCHEMA}") from error
+            raise PlanMismatch(
+                f"This is no pruning plan: {error}", remedy=f"give a plan of the schema {SCHEMA}"
+            ) from error
 
 
 def _action(entry: Mapping[str, Any]) -> Action:
@@ -104,7 +106,11 @@ def _cut(module: nn.Module, action: Keep) -> None:
         for name in ("weight", "bias", "running_mean", "running_var"):
             _slice(module, name, 0, kept)
         module.num_features = len(kept)
-    elif isinstance(module, convolutions) and module.groups == module.in_channels == module.out_channels and module.groups > 1:
+    elif (
+        isinstance(module, convolutions)
+        and module.groups == module.in_channels == module.out_channels
+        and module.groups > 1
+    ):
         _check(action, module.out_channels)
         _slice(module, "weight", 0, kept)
         _slice(module, "bias", 0, kept)
@@ -146,12 +152,16 @@ def _slice(module: nn.Module, name: str, axis: int, kept: Tensor) -> None:
 
 def _check(action: Keep, size: int) -> None:
     if size != action.of:
-        raise _mismatch(action.module, f"has {size} channels on its {action.side} side where the plan counts {action.of}")
+        raise _mismatch(
+            action.module, f"has {size} channels on its {action.side} side where the plan counts {action.of}"
+        )
     if not action.kept or min(action.kept) < 0 or max(action.kept) >= size:
         raise _mismatch(action.module, f"can't keep {len(action.kept)} of its {size} channels")
 
 
 def _mismatch(module: str, what: str) -> PlanMismatch:
     return PlanMismatch(
-        f"The module {module!r} {what}", where="replay of a pruning plan", remedy="replay it on the architecture that it was made for"
+        f"The module {module!r} {what}",
+        where="replay of a pruning plan",
+        remedy="replay it on the architecture that it was made for",
     )

@@ -18,9 +18,10 @@ class ImpossibleRatio(EdgewrightError):
 
 
 def channel_scores(network: nn.Module, group: Group, criterion: Criterion) -> Tensor:
-    """Importance of each channel of a group, float32 [channels], scaled to a mean of 1: the sum over what makes the channel.
+    """Importance of each channel of a group, float32 [channels], scaled to a mean of 1.
 
-    Reads the modules' weights and, where the criterion wants them, `weight.grad` as it stands.
+    It is the sum over all that makes the channel. Reads the modules' weights and, where the criterion wants them,
+    `weight.grad` as it stands.
     """
     import torch
 
@@ -35,7 +36,9 @@ def channel_scores(network: nn.Module, group: Group, criterion: Criterion) -> Te
         scores = criterion(values, gradients)
         if not torch.isfinite(scores).all():
             raise ImpossibleRatio(
-                "The importance of some channels is NaN or infinite", where=member.module, remedy="look at the weights: was the training sound?"
+                "The importance of some channels is NaN or infinite",
+                where=member.module,
+                remedy="look at the weights: was the training sound?",
             )
         total += torch.stack([scores[list(indices)].sum() for indices in member.indices])
     return total / total.mean().clamp_min(1e-30)
@@ -50,15 +53,23 @@ def round_width(wanted: float, channels: int, alignment: int, minimum: int) -> i
     return max(low, min(channels, alignment * int(wanted / alignment + 0.5)))
 
 
-def local_widths(current: dict[str, int], original: dict[str, int], ratio: float, alignment: int, minimum: int) -> dict[str, int]:
+def local_widths(
+    current: dict[str, int], original: dict[str, int], ratio: float, alignment: int, minimum: int
+) -> dict[str, int]:
     """Channels that each group keeps when each loses the same share `ratio` of its original width."""
     return {
-        name: min(current[name], round_width(original[name] * (1 - ratio), original[name], alignment, minimum)) for name in current
+        name: min(current[name], round_width(original[name] * (1 - ratio), original[name], alignment, minimum))
+        for name in current
     }
 
 
 def global_widths(
-    scores: dict[str, Tensor], current: dict[str, int], original: dict[str, int], ratio: float, alignment: int, minimum: int
+    scores: dict[str, Tensor],
+    current: dict[str, int],
+    original: dict[str, int],
+    ratio: float,
+    alignment: int,
+    minimum: int,
 ) -> dict[str, int]:
     """Channels that each group keeps when the least important of all go, `ratio` of the original number in total."""
     import torch
@@ -69,7 +80,9 @@ def global_widths(
         return dict(current)
     threshold = torch.sort(pool, descending=True).values[stay - 1]
     return {
-        name: min(current[name], round_width(int((scores[name] >= threshold).sum()), original[name], alignment, minimum))
+        name: min(
+            current[name], round_width(int((scores[name] >= threshold).sum()), original[name], alignment, minimum)
+        )
         for name in current
     }
 

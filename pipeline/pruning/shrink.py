@@ -10,7 +10,14 @@ from pipeline.pruning.blocks import block_scores, find_blocks
 from pipeline.pruning.criteria import CRITERIA, NEEDS_GRADIENTS
 from pipeline.pruning.filters import find_groups
 from pipeline.pruning.plan import Action, PruningPlan, Remove, replay
-from pipeline.pruning.selection import ImpossibleRatio, channel_scores, global_widths, local_widths, most_important, round_width
+from pipeline.pruning.selection import (
+    ImpossibleRatio,
+    channel_scores,
+    global_widths,
+    local_widths,
+    most_important,
+    round_width,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -71,7 +78,9 @@ def _drop_blocks(
         raise ImpossibleRatio(
             f"blocks = {wish.blocks:g} of {len(there)} removable residual blocks is none",
             where="shrink.blocks" + (f" ({'; '.join(f'{b.module}: {b.reason}' for b in kept)})" if kept else ""),
-            remedy=f"ask for at least {1 / len(there):.2f}" if there else "use shrink.filters: this network has no removable block",
+            remedy=f"ask for at least {1 / len(there):.2f}"
+            if there
+            else "use shrink.filters: this network has no removable block",
         )
     count = wanted - (len(there) - len(left))
     if count <= 0:
@@ -90,7 +99,9 @@ def _drop_channels(
     outcome.left_alone.update({one.module: one.reason for one in left})
     if not groups:
         reasons = "; ".join(f"{one.module}: {one.reason}" for one in left)
-        raise ImpossibleRatio("No channel of this network can be cut", where=reasons, remedy="use shrink.blocks, or see the reasons")
+        raise ImpossibleRatio(
+            "No channel of this network can be cut", where=reasons, remedy="use shrink.blocks, or see the reasons"
+        )
     before = {group.name: group.channels for group in groups}
     at_first = {group.name: _outputs(original.get_submodule(group.name)) for group in groups}
     if all(width * (1 - wish.filters) < min(wish.min_width, width) for width in at_first.values()):
@@ -112,7 +123,9 @@ def _drop_channels(
         raise ImpossibleRatio(
             f"filters = {wish.filters:g}, rounded to multiples of {wish.alignment}, takes no channel",
             where=f"shrink.filters, widths {sorted(set(at_first.values()))}",
-            remedy="ask for more, or lower the target's alignment" if smallest else "lower shrink.min_width or the alignment",
+            remedy="ask for more, or lower the target's alignment"
+            if smallest
+            else "lower shrink.min_width or the alignment",
         )
     actions: list[Action] = []
     for group in groups:

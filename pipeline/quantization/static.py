@@ -56,7 +56,7 @@ def quantise_static(
         raise
     except Exception as error:  # the quantiser raises many kinds
         raise NotQuantisable(
-            f"onnxruntime's quantiser refused the model: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"onnxruntime's quantiser refused the model: {type(error).__name__}: {str(error).partition(chr(10))[0]}",
             where="quantise",
             remedy='leave "int8" out of the target\'s precisions for this model',
         ) from error

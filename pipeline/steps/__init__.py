@@ -1,1 +1,4 @@
-"""The steps, one file each, all of one shape. This file imports none of them: a step's fingerprint must not hold the others."""
+"""The steps, one file each, all of one shape.
+
+This file imports none of them: a step's fingerprint must not hold the others.
+"""

@@ -68,7 +68,7 @@ P = TypeVar("P", bound=StepParameters)
 
 
 class Step(Generic[P]):
-    """One kind of work. Subclasses give `name`, `libraries` (whose versions can change the result), `Parameters`, `run`."""
+    """A kind of work. Subclasses give `name`, `libraries` (their versions can change results), `Parameters`, `run`."""
 
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()

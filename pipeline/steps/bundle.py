@@ -1,4 +1,4 @@
-"""Makes the folder that a device accepts: the checked model file and a manifest that says what it is and where it came from."""
+"""Makes the folder that a device accepts: the checked model file and a manifest that says where it came from."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ class Bundle(Step[BundleParameters]):
 
 
 def misaligned(weights: Mapping[str, list[int]], alignment: int) -> list[str]:
-    """Layers whose number of outputs is off the chip's alignment; the last one's is the classes, so it doesn't count."""
+    """Layers whose outputs are off the chip's alignment; the last one's are the classes, so it doesn't count."""
     names = list(weights)[:-1]
-    return [f"{name} ({weights[name][0]})" for name in names if len(weights[name]) == 4 and weights[name][0] % alignment]
+    return [
+        f"{name} ({weights[name][0]})" for name in names if len(weights[name]) == 4 and weights[name][0] % alignment
+    ]

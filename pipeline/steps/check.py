@@ -1,4 +1,4 @@
-"""Proves an exported file against the network that it came from, on real inputs, and that shrinking it made it smaller."""
+"""Proves an exported file against its network on real inputs, and that shrinking made it smaller."""
 
 from __future__ import annotations
 
@@ -83,7 +83,12 @@ class Check(Step[CheckParameters]):
 
 
 def _float(
-    net: nn.Module, exported: Input, reference: NDArray[np.float32], part: Part, parameters: CheckParameters, figures: dict[str, Any]
+    net: nn.Module,
+    exported: Input,
+    reference: NDArray[np.float32],
+    part: Part,
+    parameters: CheckParameters,
+    figures: dict[str, Any],
 ) -> NDArray[np.float32]:
     import onnx
 
@@ -104,7 +109,12 @@ def _float(
 
 
 def _int8(
-    inputs: Mapping[str, Input], exported: NDArray[np.float32], part: Part, parameters: CheckParameters, figures: dict[str, Any], judge: Any
+    inputs: Mapping[str, Input],
+    exported: NDArray[np.float32],
+    part: Part,
+    parameters: CheckParameters,
+    figures: dict[str, Any],
+    judge: Any,
 ) -> None:
     import onnx
 
@@ -116,7 +126,8 @@ def _int8(
     figures["agreement"] = float((outputs.argmax(-1) == exported.argmax(-1)).mean())
     bounds, trouble = parameters.bounds, ""
     if figures["metric_float"] - figures["metric_int8"] > bounds.metric_drop:
-        trouble = f"loses {figures['metric_float'] - figures['metric_int8']:.3f} of the metric, {bounds.metric_drop:g} is allowed"
+        lost = figures["metric_float"] - figures["metric_int8"]
+        trouble = f"loses {lost:.3f} of the metric, {bounds.metric_drop:g} is allowed"
     elif parameters.metric == "top-1" and figures["agreement"] < bounds.agreement:
         trouble = f"agrees with float on {figures['agreement']:.1%} of the samples, {bounds.agreement:.1%} is asked"
     if trouble:
@@ -124,12 +135,13 @@ def _int8(
         raise CheckFailed(
             f"INT8 {trouble}",
             where=int8_drift(models[0], models[1], part.x[:DRIFT_SAMPLES]),
-            remedy='give more calibration samples, or leave "int8" out of the target\'s precisions; the bounds are under check in the recipe',
+            remedy="give more calibration samples, or leave int8 out of the target's precisions; "
+            "the bounds are under check in the recipe",
         )
 
 
 def _smaller(made: Input, origin: Input, what: str, keys: tuple[str, ...]) -> None:
-    """What was shrunk must be smaller in the file: no initialiser may have grown, and bytes and MACs must have fallen."""
+    """What was shrunk must be smaller in the file: no weight may have grown, and `keys` must have fallen."""
     for key in keys:
         if made.summary[key] >= origin.summary[key]:
             raise NotSmaller(
@@ -140,10 +152,15 @@ def _smaller(made: Input, origin: Input, what: str, keys: tuple[str, ...]) -> No
     before, after = origin.summary.get("weights", {}), made.summary.get("weights", {})
     for name, shape in after.items():
         if name in before and any(now > then for now, then in zip(shape, before[name], strict=True)):
-            raise NotSmaller(f"The weight of {name!r} grew from {before[name]} to {shape}", where="check", remedy="please report this")
+            raise NotSmaller(
+                f"The weight of {name!r} grew from {before[name]} to {shape}",
+                where="check",
+                remedy="please report this",
+            )
 
 
 def _sentence(figures: Mapping[str, Any]) -> str:
     if "agreement" in figures:
-        return f"INT8 agrees on {figures['agreement']:.1%} of {figures['samples']} samples, {figures['sqnr_db']:.1f} dB".replace("%", " %")
+        agreement = f"{figures['agreement']:.1%}".replace("%", " %")
+        return f"INT8 agrees on {agreement} of {figures['samples']} samples, {figures['sqnr_db']:.1f} dB"
     return f"float export within {figures['float_difference']:.1e} of torch on {figures['samples']} samples"

@@ -46,4 +46,7 @@ class Distil(Step[DistilParameters]):
         train(run, work.scratch, work.progress)
         network.keep(net, plan, work.out)
         value = validation_metric(net, parts, parameters.metric, work.places)
-        return {"validation": value, "figure": f"{percent(parameters.metric, value)} on validation, {schedule.epochs} epochs"}
+        return {
+            "validation": value,
+            "figure": f"{percent(parameters.metric, value)} on validation, {schedule.epochs} epochs",
+        }

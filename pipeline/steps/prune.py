@@ -66,7 +66,9 @@ class Prune(Step[PruneParameters]):
         after = network.measure(net, example[:1])
         if after.params >= before.params and outcome.actions:
             raise DidNotShrink(
-                f"Pruning left {after.params} parameters of {before.params}", where="prune", remedy="please report this: it is a defect of ours"
+                f"Pruning left {after.params} parameters of {before.params}",
+                where="prune",
+                remedy="please report this: it is a defect of ours",
             )
         plan.actions += outcome.actions
         network.keep(net, plan, work.out)
@@ -83,7 +85,7 @@ def _evidence(net: nn.Module, part: Part, schedule: Schedule, work: Work) -> Evi
     def loss_of(rows: Tensor) -> Tensor:
         return loss(net(x[rows]), y[rows])
 
-    return Evidence(loss_of, list(torch.arange(len(x)).split(128)))
+    return Evidence(loss_of, list(torch.split(torch.arange(len(x)), 128)))
 
 
 def _summary(parameters: PruneParameters, outcome: Outcome, sizes: dict[str, list[int]]) -> dict[str, Any]:
@@ -92,7 +94,8 @@ def _summary(parameters: PruneParameters, outcome: Outcome, sizes: dict[str, lis
         lost = sum(before - after for before, after in outcome.channels.values())
         gone.append(f"{lost} of {sum(before for before, _ in outcome.channels.values())} channels")
     whole, left = sizes["macs"]
-    figure = f"{parameters.criterion}, {' and '.join(gone) or 'nothing'} removed, {1 - left / whole:.0%} of the MACs left out"
+    what = " and ".join(gone) or "nothing"
+    figure = f"{parameters.criterion}, {what} removed, {1 - left / whole:.0%} of the MACs left out"
     return {
         **sizes,
         "blocks_removed": outcome.blocks,

@@ -13,7 +13,7 @@ from pipeline.steps.export import MODEL, NAMED
 
 
 class QuantiseParameters(StepParameters):
-    """activations: uint8 or int8; per_channel: one scale per output channel; symmetric: zero point 0 for activations."""
+    """activations: uint8 or int8; per_channel: one scale per output channel; symmetric: activations' zero point 0."""
 
     data: DataSpec
     activations: str
@@ -42,4 +42,8 @@ class Quantise(Step[QuantiseParameters]):
         (work.out / MODEL).write_bytes(shipped)
         parent = inputs["model"].summary
         inherited = {key: parent[key] for key in ("params", "macs", "shape", "outputs")}
-        return {**inherited, "bytes": len(shipped), "figure": f"{len(shipped) / 1024:.1f} KiB, {len(calibration)} calibration samples"}
+        return {
+            **inherited,
+            "bytes": len(shipped),
+            "figure": f"{len(shipped) / 1024:.1f} KiB, {len(calibration)} calibration samples",
+        }

@@ -47,7 +47,14 @@ class Train(Step[TrainParameters]):
             net.eval()
             made = f"from {parameters.weights}"
         else:
-            run = Run(net, parts.train, parameters.schedule, parameters.network.seed, loss_function(parameters.schedule, work), "train")
+            run = Run(
+                net,
+                parts.train,
+                parameters.schedule,
+                parameters.network.seed,
+                loss_function(parameters.schedule, work),
+                "train",
+            )
             train(run, work.scratch, work.progress)
             made = f"{parameters.schedule.epochs} epochs"
         network.keep(net, PruningPlan(), work.out)
