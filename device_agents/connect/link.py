@@ -133,6 +133,8 @@ class Link:
     def __init__(self, entry: DeviceEntry) -> None:
         """Raises DeviceUnreachable, UnknownHostKey, HostKeyChanged, AuthenticationFailed."""
         self._clients: list[Any] = []
+        # Kept beside the client, which forgets its transport when it is closed: it is asked whether it lives after that too.
+        self.transport: Any = None
         self.hop = Hop("", 22, "", "")
         try:
             hops = route(entry)
@@ -153,11 +155,7 @@ class Link:
         except BaseException:
             transport.close()
             raise
-        self.hop = hop
-
-    @property
-    def transport(self) -> Any:
-        return self._clients[-1].get_transport()
+        self.hop, self.transport = hop, transport
 
     def close(self) -> None:
         """Ends all of it, the device first. Works from any thread, also while another one is stuck in a transfer."""
@@ -171,12 +169,11 @@ def first_untrusted(entry: DeviceEntry) -> tuple[Hop, Any, dict[str, Any]] | Non
 
     Nobody is logged in to but jump hosts that are trusted already. Raises DeviceUnreachable, AuthenticationFailed.
     """
-    hops = route(entry)
-    link = Link.__new__(Link)
-    link._clients = []
+    clients: list[Any] = []
     try:
+        hops = route(entry)
         for hop in hops:
-            sock = _through(link._clients[-1], hop, str(hop)) if link._clients else _socket(hop, str(hop))
+            sock = _through(clients[-1], hop, str(hop)) if clients else _socket(hop, str(hop))
             known, _ = pinned(entry, hop)
             transport = handshake(sock, hop, str(hop), prefer=next(iter(known), ""))
             shown = transport.get_remote_server_key()
@@ -186,7 +183,8 @@ def first_untrusted(entry: DeviceEntry) -> tuple[Hop, Any, dict[str, Any]] | Non
             if hop is hops[-1]:
                 transport.close()
                 return None
-            link._clients.append(_log_in(transport, hop, str(hop)))
+            clients.append(_log_in(transport, hop, str(hop)))
         return None
     finally:
-        link.close()
+        for client in reversed(clients):
+            client.close()
