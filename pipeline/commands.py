@@ -186,8 +186,8 @@ def devices() -> None:
     project = Project.here()
     inventory = Inventory.read(project.farm_file)
     for entry in inventory.entries.values():
-        emulated = ", emulated" if entry.emulated else ""
-        print(f"  {entry.name:<16} {entry.target:<14} {entry.address or 'this machine'}{emulated}")
+        what = ", emulated" if entry.emulated else ", standing in" if entry.stand_in else ""
+        print(f"  {entry.name:<16} {entry.target:<14} {entry.address or 'this machine'}{what}")
     if not inventory.entries:
         print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
 

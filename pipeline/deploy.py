@@ -176,8 +176,10 @@ def builder(
 
 def where_it_runs(entry: DeviceEntry, target: str) -> str:
     """The device as the first line says it."""
-    if entry.stand_in:
+    if entry.stand_in and entry.kind == "local":
         return f"this machine, standing in (no {target} in farm.toml)"
+    if entry.stand_in:
+        return f"{entry.name} ({entry.address}), standing in for a {target}"
     return f"{entry.name} ({entry.address})" + (", emulated: its times mean nothing" if entry.emulated else "")
 
 

@@ -139,7 +139,7 @@ class Loopback:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
-            # Sessions that are still open live in processes of their own; they are of this double's session all the same.
+            # Connections that are still open have processes of their own, in the same group.
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGTERM)
             self._process.wait(timeout=10)
@@ -160,7 +160,7 @@ def _toml(text: str) -> str:
 
 
 def declare(double: Loopback, farm: Path, target: str, name: str) -> None:
-    """Writes farm.toml with the double as a device of `target`. Its times are this machine's, so it is marked as emulated."""
+    """Writes farm.toml with the double as a device of `target`; a stand-in, since its times are this machine's."""
     known_hosts = double.known_hosts()
     farm.write_text(
         f"{_MARK}[devices.{name}]\n"
@@ -172,7 +172,7 @@ def declare(double: Loopback, farm: Path, target: str, name: str) -> None:
         f"known_hosts = {_toml(str(known_hosts))}\n"
         f"root = {_toml(str(double.root))}\n"
         f"python = {_toml(_base_python())}\n"
-        "emulated = true\n"
+        "stand_in = true\n"
     )
 
 

@@ -1,0 +1,127 @@
+"""The main job end to end on this machine: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from device_agents.bundle import read_bundle
+from tests.deploy.cli import run
+from tests.deploy.conftest import Deployed
+
+pytestmark = pytest.mark.slow
+
+VARIANTS = ["trained", "int8", "pruned", "pruned+int8", "shallow", "shallow+int8"]
+
+
+def test_outcome_has_the_promised_shape(deployed: Deployed) -> None:
+    outcome = deployed.outcome
+    assert {"model", "target", "device", "stand_in", "valid", "variants", "shipped", "bundle", "report"} <= set(outcome)
+    assert [variant["name"] for variant in outcome["variants"]] == VARIANTS
+    for variant in outcome["variants"]:
+        assert variant["format"] == "onnx"
+        assert variant["precision"] == ("int8" if "int8" in variant["name"] else "float32")
+        assert variant["bytes"] > 0 and variant["params"] > 0 and variant["macs"] > 0
+        assert variant["metric"]["name"] == "top-1" and variant["metric"]["on_device"] is True
+        assert 0 < variant["latency_ms"]["p50"] <= variant["latency_ms"]["p90"] <= variant["latency_ms"]["p99"]
+        assert variant["latency_ms"]["n"] >= 3 * 8 * 20
+        assert variant["reason"]
+    assert outcome["variants"][0]["speedup"] is None
+    assert all(variant["speedup"]["low"] <= variant["speedup"]["high"] for variant in outcome["variants"][1:])
+
+
+def test_every_shrunk_file_is_smaller_than_what_it_came_from(deployed: Deployed) -> None:
+    size = {variant["name"]: variant["bytes"] for variant in deployed.outcome["variants"]}
+    for name in VARIANTS[1:]:
+        parent = name.removesuffix("+int8") if name.endswith("+int8") else "trained"
+        assert size[name] < size[parent]
+
+
+def test_metric_of_the_device_is_the_host_s(deployed: Deployed) -> None:
+    """The digits' test part has 360 samples: the device's float top-1 is a multiple of 1/360 and above the floor."""
+    for variant in deployed.outcome["variants"]:
+        assert round(variant["metric"]["value"] * 360, 6) == int(variant["metric"]["value"] * 360 + 0.5)
+    assert deployed.outcome["variants"][0]["metric"]["value"] > 0.95
+
+
+def test_stand_in_is_said_wherever_a_figure_is_shown(deployed: Deployed) -> None:
+    assert deployed.outcome["stand_in"] is True
+    assert "this machine, standing in (no raspberry-pi in farm.toml)" in deployed.ended.text
+    assert "its figures are not the board's" in deployed.ended.text
+    page = Path(deployed.outcome["page"]).read_text()
+    assert "standing in" in page
+    assert json.loads(Path(deployed.outcome["report"]).read_text())["device"]["stand_in"] is True
+
+
+def test_shipped_bundle_is_whole_and_tells_no_path_of_this_machine(deployed: Deployed) -> None:
+    folder = Path(deployed.outcome["bundle"])
+    bundle = read_bundle(folder)
+    assert bundle.manifest.name == deployed.outcome["shipped"]
+    assert bundle.manifest.labels == list("0123456789")
+    home, root = str(Path.home()).encode(), str(Path(__file__).resolve().parents[2]).encode()
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        assert root not in content and home + b"/" not in content and b"site-packages" not in content
+
+
+def test_second_deploy_builds_nothing_and_says_so(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
+    again = run(
+        own_state, "deploy", "--model", "digits", "--target", "raspberry-pi", "--json", str(tmp_path / "again.json")
+    )
+    assert "nothing to build" in again.text
+    outcome = json.loads((tmp_path / "again.json").read_text())
+    assert all(step["cached"] for step in outcome["steps"])
+    assert [variant["bytes"] for variant in outcome["variants"]] == [
+        variant["bytes"] for variant in deployed.outcome["variants"]
+    ]
+    assert len(list((own_state / "reports").glob("*.json"))) == 2
+
+
+def test_host_target_shares_what_does_not_depend_on_the_target(own_state: Path) -> None:
+    told = run(own_state, "deploy", "--model", "digits", "--target", "host", "--dry-run")
+    assert told.status == 0
+    would = [line.split()[0] for line in told.text.splitlines() if "would run" in line and "steps" not in line]
+    assert would and all(node.endswith("/bundle") for node in would), told.text
+
+
+def test_explain_names_what_changed(own_state: Path, tmp_path: Path) -> None:
+    recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
+    changed = tmp_path / "digits.toml"
+    changed.write_text(recipe.read_text().replace("filters = 0.5", "filters = 0.4"))
+    told = run(own_state, "explain", "--model", str(changed), "--target", "raspberry-pi")
+    assert "pruned/prune" in told.text
+    assert "parameters.filters: 0.5 > 0.4" in told.text
+    assert "its input pruned/prune is made anew" in told.text
+    assert "trained/train" in told.text and "in the store" in told.text
+
+
+def test_floor_that_nothing_holds_ships_nothing(own_state: Path, tmp_path: Path) -> None:
+    recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
+    strict = tmp_path / "digits.toml"
+    strict.write_text(recipe.read_text().replace("floor = 0.95", "floor = 0.9999"))
+    ended = run(own_state, "deploy", "--model", str(strict), "--target", "raspberry-pi")
+    assert ended.status == 3, ended.text
+    assert "nothing to build" in ended.text
+    assert "below the floor" in ended.text
+
+
+def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, tmp_path: Path) -> None:
+    recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
+    (tmp_path / "worst_class.py").write_text(
+        "def recall(outputs, targets):\n"
+        "    hits = outputs.argmax(-1) == targets\n"
+        "    return min(hits[targets == label].mean() for label in set(targets))\n"
+    )
+    own = tmp_path / "digits.toml"
+    own.write_text(
+        recipe.read_text().replace("[metric]", '[metric]\nname = "worst_class.py:recall"').replace("0.95", "0.5")
+    )
+    ended = run(
+        own_state, "deploy", "--model", str(own), "--target", "raspberry-pi", "--json", str(tmp_path / "o.json")
+    )
+    assert ended.status == 0, ended.text
+    metrics = [variant["metric"] for variant in json.loads((tmp_path / "o.json").read_text())["variants"]]
+    assert all(metric["name"] == "worst_class.py:recall" for metric in metrics)
+    assert all(0 < metric["value"] <= 1 for metric in metrics)

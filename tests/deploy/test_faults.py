@@ -1,0 +1,144 @@
+"""What goes wrong around a deploy ends in one clear message, loses nothing, and the next run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.cli import ROOT, run, start
+from tests.deploy.conftest import Deployed
+from tests.doubles.loopback import Loopback, declare
+
+pytestmark = pytest.mark.slow
+
+
+def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
+    for words, known in (
+        (("--target", "raspbery-pi"), "raspberry-pi"),
+        (("--model", "resnet9"), "resnet8"),
+        (("--device", "nobody"), "./inv devices"),
+    ):
+        ended = run(tmp_path, "deploy", *words)
+        ended.assert_plain()
+        assert known in ended.text
+
+
+def test_killed_at_ten_random_moments_gives_the_same_bundles(deployed: Deployed, tmp_path: Path) -> None:
+    """SIGKILL to the whole process group, at moments spread over the whole deploy; each run goes on from the last."""
+    state, dice = tmp_path / "state", random.Random(20)
+    words = ("deploy", "--model", "digits", "--target", "raspberry-pi", "--json", str(tmp_path / "o.json"))
+    kills = 0
+    for _ in range(10):
+        process = start(state, *words)
+        time.sleep(dice.uniform(0.5, 16))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.communicate()
+    ended = run(state, *words)
+    assert kills >= 5, "the deploy is too quick for this test: shorten the waits"
+    assert ended.status == 0, ended.text
+    outcome = json.loads((tmp_path / "o.json").read_text())
+    assert bundles(state) == bundles(deployed.state)
+    assert [variant["bytes"] for variant in outcome["variants"]] == [
+        variant["bytes"] for variant in deployed.outcome["variants"]
+    ]
+    assert run(state, "store.verify").status == 0
+
+
+def bundles(state: Path) -> set[str]:
+    """Digests of all bundles that a state holds."""
+    return {folder.name for folder in (state / "bundles").iterdir() if len(folder.name) == 64}
+
+
+def test_damaged_artifact_is_named_and_mended(own_state: Path) -> None:
+    largest = max((own_state / "store" / "objects").glob("*/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(content)
+    ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    ended.assert_plain()
+    assert "./inv store.verify --remove" in ended.text
+    run(own_state, "store.verify").assert_plain()
+    assert run(own_state, "store.verify", "--remove").status == 0
+    assert run(own_state, "store.verify").status == 0
+    again = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    assert again.status == 0, again.text
+
+
+def test_damaged_bundle_folder_is_made_again(deployed: Deployed, own_state: Path) -> None:
+    model = next((own_state / "bundles").glob("*/model.onnx"))
+    model.write_bytes(model.read_bytes()[:-1])
+    ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    assert ended.status == 0, ended.text
+    assert run(own_state, "store.verify").status == 0
+
+
+def test_two_builds_of_one_store_at_once_share_the_work(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    first = start(state, "build", "--model", "digits")
+    second = start(state, "build", "--model", "digits")
+    texts = [first.communicate(timeout=600)[0], second.communicate(timeout=600)[0]]
+    assert first.returncode == second.returncode == 0, texts
+    assert any("another process is making" in text for text in texts)
+    trained = [json.loads(path.read_text())["node"] for path in (state / "store" / "artifacts").glob("*.json")]
+    assert len(trained) == len(set(trained))
+    assert run(state, "store.verify").status == 0
+
+
+def test_two_deploys_to_one_device_at_once_name_the_holder(own_state: Path) -> None:
+    words = ("deploy", "--model", "digits", "--target", "raspberry-pi")
+    first, second = start(own_state, *words), start(own_state, *words)
+    texts = [first.communicate(timeout=600)[0], second.communicate(timeout=600)[0]]
+    statuses = sorted([first.returncode, second.returncode])
+    assert statuses[0] == 0, texts
+    busy = texts[0] if first.returncode else texts[1]
+    assert statuses[1] == 1 and "is busy" in busy and "Traceback" not in busy, texts
+
+
+def test_store_is_not_collected_while_a_build_runs(own_state: Path) -> None:
+    import fcntl
+
+    with (own_state / "store" / "locks" / "store").open("a") as stream:
+        fcntl.flock(stream, fcntl.LOCK_SH)
+        run(own_state, "store.gc", "--budget", "1K").assert_plain()
+    assert run(own_state, "store.gc", "--budget", "1K").status == 0
+    assert not list((own_state / "store" / "objects").glob("*/*"))
+
+
+@pytest.mark.device
+def test_deploy_to_a_loopback_sshd_declared_as_a_raspberry_pi(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Loopback(tmp_path / "pi") as double:
+        declare(double, root / "farm.toml", "raspberry-pi", "my-pi")
+        ended = run(
+            own_state, "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", "raspberry-pi",
+            "--json", str(tmp_path / "o.json"), EDGEWRIGHT_ROOT=str(root),
+        )  # fmt: skip
+    assert ended.status == 0, ended.text
+    outcome = json.loads((tmp_path / "o.json").read_text())
+    assert outcome["device"] == "my-pi"
+    assert outcome["valid"] is True
+    assert [variant["metric"] for variant in outcome["variants"]] == [
+        variant["metric"] for variant in deployed.outcome["variants"]
+    ]
+
+
+@pytest.mark.device
+def test_unreachable_device_fails_before_anything_is_built(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Loopback(tmp_path / "pi") as double:
+        declare(double, root / "farm.toml", "raspberry-pi", "my-pi")
+    ended = run(tmp_path / "state", "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", "raspberry-pi", EDGEWRIGHT_ROOT=str(root))
+    ended.assert_plain()
+    assert "my-pi" in ended.text
+    assert not (tmp_path / "state" / "store" / "artifacts").exists()
