@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,12 +19,17 @@ def stairs(variants: Sequence[Json]) -> list[dict[str, Any]]:
     for title, key, text, unit in (("File size", "bytes", "size", ""), ("Median time, ms", "p50_ms", "p50", " ms")):
         treads = charts.stair([v[key] for v in variants])
         steps = [
-            {"name": v["name"], "tone": v["tone"], "label": v[text], "tread": tread}
+            {"parts": _parts(v["name"]), "tone": v["tone"], "label": v[text], "tread": tread}
             for v, tread in zip(variants, treads, strict=True)
         ]
         said = "; ".join(f"{v['name']} {v[text]}{unit}" for v in variants if v[text])
         found.append({"title": title, "steps": steps, "said": said})
     return found
+
+
+def _parts(name: str) -> list[str]:
+    """A name in the pieces between which a narrow column may break it."""
+    return re.split(r"(?<=[-+_/.])", name)
 
 
 def forest(variants: Sequence[Json]) -> dict[str, Any] | None:
@@ -70,11 +76,10 @@ def times(variants: Sequence[Json], results: Mapping[str, Json]) -> dict[str, An
 def drift(variants: Sequence[Json], results: Mapping[str, Json]) -> dict[str, Any] | None:
     """Block medians of every variant, process by process, on one axis of per cent around each variant's own median."""
     groups = {v["name"]: charts.drift_percent(results.get(v["name"], {})) for v in variants}
-    every = [abs(value) for lanes in groups.values() for points in lanes.values() for value, _ in points]
+    every = [value for lanes in groups.values() for points in lanes.values() for value, _ in points]
     if not every:
         return None
-    reach = max(1.0, *every)
-    axis = charts.nice_axis(-reach, reach, about=4, unit=" %")
+    axis = charts.nice_axis(min(-1.0, *every), max(1.0, *every), about=4, unit=" %")
     rows = [
         {"name": v["name"], "tone": v["tone"], "lanes": charts.lanes(groups[v["name"]], axis)}
         for v in variants

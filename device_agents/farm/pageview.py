@@ -68,7 +68,7 @@ def view(outcome: Json, report: Json) -> dict[str, Any]:
         "state": _state(report.get("state_before") or {}, report.get("state_after") or {}),
         "facts": [(_LABELS.get(key, key), _value(key, value)) for key, value in (report.get("facts") or {}).items()],
         "software": _software(report),
-        "job": _pairs(_without(report.get("job") or {}, ("variants",))),
+        "job": _pairs(_without(report.get("job") or {}, ("variants", "model", "target", "evaluation"))),
         "histories": _histories(outcome),
         "provenance": _provenance(outcome),
         "bundle": outcome.get("bundle"),
@@ -185,8 +185,19 @@ def _software(report: Json) -> list[tuple[str, str]]:
     return [(label, text) for label, text in rows if text]
 
 
+_UNITS = {"s": "s", "seconds": "s", "ms": "ms", "mb": "MB", "kb": "kB"}
+
+
 def _pairs(values: Json) -> list[tuple[str, str]]:
-    return [(str(key).replace("_", " "), _value(key, value)) for key, value in values.items() if value is not None]
+    """Settings with their unit moved from the key to the value: `time_limit_s = 600` reads `time limit  600 s`."""
+    rows = []
+    for key, value in values.items():
+        words = str(key).split("_")
+        unit = _UNITS.get(words[-1]) if len(words) > 1 else None
+        label = " ".join(words[:-1] if unit else words)
+        if value is not None:
+            rows.append((label, f"{_value(key, value)} {unit or ''}".rstrip()))
+    return rows
 
 
 def _without(values: Json, keys: Sequence[str]) -> dict[str, Any]:

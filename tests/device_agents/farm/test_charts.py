@@ -59,7 +59,7 @@ def test_drift_is_in_percent_around_the_median_and_process_by_process() -> None:
     def block(process: int, ns: int, others: float | None = None) -> dict[str, object]:
         return {"process": process, "round": 0, "samples_ns": [ns], "batch": 1, "others_cpu_share": others}
 
-    blocks = [block(1, 90), block(0, 100), block(0, 110, 0.5), {"process": 0, "samples_ns": []}]
+    blocks = [block(1, 90), block(0, 100), block(0, 110, 0.6), {"process": 0, "samples_ns": []}]
     found = drift_percent({"blocks": blocks})
     assert list(found) == [0, 1]
     assert [round(value) for value, _ in found[0]] == [0, 10]
