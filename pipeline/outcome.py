@@ -26,7 +26,7 @@ class Measured:
     trouble: str | None
 
 
-def candidates(measured: list[Measured]) -> list[Candidate]:
+def candidates(measured: list[Measured], providers: tuple[str, ...]) -> list[Candidate]:
     """The variants as `judge` wants them, with speed-ups from paired blocks."""
     results = {one.variant.name: one.result for one in measured}
     base = next((one.result for one in measured if one.variant.parent is None), None)
@@ -48,7 +48,8 @@ def candidates(measured: list[Measured]) -> list[Candidate]:
                 peak_bytes=result.get("peak_bytes"),
                 error=one.trouble or result.get("error"),
                 misaligned=manifest.get("misaligned", ()),
-                providers=result.get("providers", ()),
+                providers=result.get("providers") or (),
+                wanted_providers=providers if result else (),
             )
         )
     return found
@@ -56,7 +57,7 @@ def candidates(measured: list[Measured]) -> list[Candidate]:
 
 def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[Judgement], str | None]:
     """Candidates, their judgements, and which one to ship."""
-    given = candidates(measured)
+    given = candidates(measured, plan.target.providers)
     limits = plan.target.limits
     results = {one.variant.name: one.result for one in measured if one.result}
 

@@ -62,6 +62,9 @@ class Target(_Strict):
     runtime: Literal["onnxruntime"] = "onnxruntime"
     format: Literal["onnx"] = "onnx"
     opset: int = Field(20, ge=18, le=20, description="onnxruntime 1.19 (Python 3.8 boards) refuses opset 23")
+    providers: tuple[str, ...] = Field(
+        ("CPUExecutionProvider",), description="what the runtime shall run on, best first; falling back is a failure"
+    )
     precisions: tuple[Precision, ...] = ("float32", "int8")
     machines: tuple[str, ...] = Field((), description="uname -m of such devices; empty means any")
     alignment: int = Field(8, ge=1, le=128, description="kept channels are a multiple of this")

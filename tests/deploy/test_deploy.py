@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from device_agents.bundle import read_bundle
-from tests.deploy.cli import run
+from tests.deploy.cli import ROOT, environment, run
 from tests.deploy.conftest import Deployed
 
 pytestmark = pytest.mark.slow
@@ -77,6 +79,21 @@ def test_second_deploy_builds_nothing_and_says_so(deployed: Deployed, own_state:
         variant["bytes"] for variant in deployed.outcome["variants"]
     ]
     assert len(list((own_state / "reports").glob("*.json"))) == 2
+
+
+def test_build_with_nothing_to_do_loads_no_framework(own_state: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pipeline import commands\n"
+        "commands.build('digits', 'raspberry-pi', dry_run=False)\n"
+        "heavy = {'torch', 'tensorflow', 'onnx', 'onnxruntime', 'numpy', 'sklearn', 'paramiko'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment(own_state), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nothing to build" in done.stdout
 
 
 def test_host_target_shares_what_does_not_depend_on_the_target(own_state: Path) -> None:
