@@ -313,6 +313,26 @@ def test_inv_killed_while_installing_is_repaired_by_the_next_run(what_dies: str,
 
 
 @pytest.mark.slow
+def test_inv_killed_while_changing_a_ready_environment_makes_it_anew(ready: Path) -> None:
+    """The pins are back as they were, and so the stamps match: still nobody knows what that pip left behind."""
+    constraints = ready / "constraints.txt"
+    before = constraints.read_text()
+    constraints.write_text(before + "# changed for a moment\n")
+    running = subprocess.Popen([ready / "inv"], env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        wait_until((ready / ".venv" / ".edgewright-underway").exists, running)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        constraints.write_text(before)
+        done = inv(ready / "inv", "--list")
+    finally:
+        kill_session(running)
+    assert done.returncode == 0, done.stderr
+    assert "making .venv anew" in done.stderr
+    assert inv(ready / "inv", "--list").stderr == ""
+
+
+@pytest.mark.slow
 def test_inv_killed_while_making_the_environment_is_repaired(project: Path) -> None:
     running = subprocess.Popen([project / "inv"], env=environment(), start_new_session=True, stderr=subprocess.DEVNULL)
     try:
