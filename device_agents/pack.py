@@ -41,7 +41,7 @@ def agent() -> Zipapp:
     """The agent of this installation."""
     sources = _sources(files("device_agents") / "agent", _PACKAGE) | {"__main__.py": _MAIN.encode()}
     buffer = io.BytesIO()
-    # Stored would need no zlib on the device, but every CPython there has one and the agent travels over slow links too.
+    # Compressed: every CPython on a device has zlib, and the agent travels over slow links too.
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name in sorted(sources):
             info = zipfile.ZipInfo(name, _EPOCH)

@@ -1,4 +1,4 @@
-"""The runtimes that devices get from us: which wheels for which Python, machine and C library, and fetching them once."""
+"""The runtimes that devices get from us: which wheels suit which Python, machine and C library; fetched once."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Wheel:
 
 @dataclass(frozen=True)
 class WheelSet:
-    """All wheels of a runtime for one kind of device. digest: of their names and digests; names the folder on the device."""
+    """All wheels of a runtime for one kind of device. digest: of their names and digests; it names the folder there."""
 
     name: str
     version: str

@@ -1,3 +1,3 @@
-"""The program on the device: standard library only, Python 3.8 and later, packed into one zipapp by device_agents.pack."""
+"""The program on the device: standard library only, Python 3.8 and later; device_agents.pack makes one zipapp of it."""
 
 __version__ = "1"

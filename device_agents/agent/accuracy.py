@@ -1,4 +1,4 @@
-"""Accuracy on the device: top-1 over the evaluation file, in a pass apart from the timing, with a digest of the outputs."""
+"""Accuracy on the device: top-1 over the evaluation file, apart from the timing, with a digest of the outputs."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def measure(runtime: Runtime, path: str, batch: int, save: str = "") -> Dict[str
     """Runs every sample of the .npz at `path`, `batch` at a time (the model's own batch where that is fixed).
 
     Returns name "top-1", value (share of samples whose argmax over the first output's last axis is the label, None
-    without labels), n, and outputs_sha256 of the first output as little-endian float32 in the samples' order. With `save`, that
-    output also goes to that .npy file (float32, [n, ...]).
+    without labels), n, and outputs_sha256 of the first output as little-endian float32 in the samples' order. With
+    `save`, that output also goes to that .npy file (float32, [n, ...]).
     """
     import numpy
 

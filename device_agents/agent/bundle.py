@@ -14,7 +14,7 @@ class Refused(Exception):
 
 
 def model_file(variant: Dict[str, Any]) -> str:
-    """The path of a variant's model, after its manifest and the model were checked against the digests; else Refused."""
+    """The path of a variant's model, once manifest and model were checked against their digests; else Refused."""
     folder = variant["path"]
     manifest = os.path.join(folder, "manifest.json")
     try:

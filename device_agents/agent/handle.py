@@ -1,4 +1,4 @@
-"""The session's end of a worker process: asks, waits with a limit on time and memory, and says plainly how a worker died."""
+"""The session's end of a worker process: asks, waits within limits on time and memory, and says how a worker died."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ class Failed(Exception):
 class Handle:
     """One worker. Killed by `kill` from any thread; everything else belongs to the session's thread."""
 
-    alive: List[Handle] = []
-
     def __init__(self, deadline: float, memory_limit: Optional[int]) -> None:
         """deadline: time.monotonic() after which a wait fails; memory_limit: bytes of the whole process, or None."""
         self._deadline = deadline
@@ -33,7 +31,7 @@ class Handle:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        Handle.alive.append(self)
+        _alive.append(self)
 
     def ask(self, do: str, **fields: Any) -> Dict[str, Any]:
         """One request and its reply; raises Failed, after which the worker may be dead."""
@@ -96,8 +94,8 @@ class Handle:
 
     def close(self) -> None:
         """Ends the worker, the gentle way first: it leaves when its stdin closes."""
-        if self in Handle.alive:
-            Handle.alive.remove(self)
+        if self in _alive:
+            _alive.remove(self)
         try:
             assert self._process.stdin is not None
             self._process.stdin.close()
@@ -112,7 +110,10 @@ class Handle:
             self._process.stdout.close()
 
 
+_alive: List[Handle] = []
+
+
 def kill_all() -> None:
     """Ends every worker at once; for when the host is gone."""
-    for handle in list(Handle.alive):
+    for handle in list(_alive):
         handle.kill()

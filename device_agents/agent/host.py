@@ -14,8 +14,10 @@ _BEAT_S = 5.0
 
 
 class Host:
-    """Two threads. One drains stdin: EOF means that the host is gone. The other writes a beat every few seconds, and takes
-    `silence_s` seconds without a word from the host for the same (a link that died without a FIN)."""
+    """Two threads. One drains stdin: EOF means that the host is gone. The other writes a beat every few seconds.
+
+    `silence_s` seconds without a word from the host mean the same as EOF: a link can die without a FIN.
+    """
 
     def __init__(self, requests: int, out: Lines, silence_s: float, stop: Callable[[], None]) -> None:
         """requests: the descriptor that the host writes to; stop: ends what must not outlive the agent."""

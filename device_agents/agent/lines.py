@@ -1,4 +1,4 @@
-"""JSON lines on a stdout of our own: whatever a library prints to descriptor 1 goes to stderr and can't break the protocol."""
+"""JSON lines on a stdout of our own: what a library prints to descriptor 1 goes to stderr and breaks no protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peak memory of a process by VmHWM, never by ru_maxrss (a small child of a big parent inherits the parent's figure there)."""
+"""Peak memory of a process by VmHWM, never by ru_maxrss, which a small child inherits from a big parent."""
 
 from __future__ import annotations
 

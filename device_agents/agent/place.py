@@ -1,6 +1,7 @@
-"""What a push does on the device, before any agent is there: run as `python3 -I - REQUEST` with this file on stdin.
+"""What a push does on the device, before any agent is there: this file is run by `python3 -I -c`, off stdin.
 
-REQUEST is a JSON object {"do": ..., ...}; one JSON line comes back, {"ok": true, ...} or {"ok": false, "errno": ..., "message": ...}.
+After it, every line on stdin is a request, {"do": ..., "id": ..., ...}; the answer is one JSON line with the same id:
+{"ok": true, ...} or {"ok": false, "errno": ..., "message": ...}. EOF ends it.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def _partials(request: Dict[str, Any]) -> str:
 
 
 def plan(request: Dict[str, Any]) -> Dict[str, Any]:
-    """Before sending: is it there already; if not, the name to write to, how much of it an earlier try has left, the room."""
+    """Before sending: is it there already? If not: the name to write to, what an earlier try has left, the room."""
     path = request["path"]
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
@@ -72,7 +73,7 @@ def plan(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def commit(request: Dict[str, Any]) -> Dict[str, Any]:
-    """After sending: the digest is checked here, on the device, then one rename. {"sha256": what was found, "whole": bool}."""
+    """After sending: checks the digest, here on the device, then one rename. {"sha256": found, "whole": bool}."""
     temporary, path = request["temporary"], request["path"]
     try:
         found = _digest(temporary)
@@ -82,9 +83,7 @@ def commit(request: Dict[str, Any]) -> Dict[str, Any]:
     if found != request["sha256"]:
         os.unlink(temporary)
         return {"whole": False, "sha256": found}
-    handle = os.open(temporary, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
+    # No fsync, which is slower than the transfer on many cards: what a power cut damages, the next digest finds.
     os.replace(temporary, path)
     for leftover in glob.glob(glob.escape(_partials(request)) + "*.part"):
         os.unlink(leftover)
@@ -131,13 +130,15 @@ def remove(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def main() -> None:
-    request = json.loads(sys.argv[1])
     does = {"hello": hello, "plan": plan, "commit": commit, "free": free, "look": look, "make": make, "remove": remove}
-    try:
-        answer = dict(does[request["do"]](request), ok=True)
-    except OSError as error:
-        answer = {"ok": False, "errno": error.errno, "message": str(error)}
-    print(json.dumps(answer))
+    for line in iter(sys.stdin.buffer.readline, b""):
+        request = json.loads(line.decode())
+        try:
+            answer = dict(does[request["do"]](request), ok=True)
+        except OSError as error:
+            answer = {"ok": False, "errno": error.errno, "message": str(error)}
+        sys.stdout.write(json.dumps(dict(answer, id=request["id"])) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

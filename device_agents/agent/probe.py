@@ -121,13 +121,7 @@ def throttled(sysroot: str) -> Optional[int]:
     """Bits of `vcgencmd get_throttled` on a Raspberry Pi: 0-3 now, 16-19 since the start; None elsewhere."""
     program = "vcgencmd" if sysroot == "/" else os.path.join(sysroot, "usr/bin/vcgencmd")
     try:
-        done = subprocess.run(
-            [program, "get_throttled"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=5,
-        )
+        done = subprocess.run([program, "get_throttled"], stdin=subprocess.DEVNULL, capture_output=True, timeout=5)
     except (OSError, subprocess.SubprocessError):
         return None
     match = re.search(rb"throttled=(0x[0-9a-fA-F]+)", done.stdout)

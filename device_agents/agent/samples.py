@@ -1,4 +1,4 @@
-"""Evaluation samples streamed out of an .npz, so that a data set bigger than the device's memory can still be scored."""
+"""Evaluation samples streamed out of an .npz: a data set bigger than the device's memory can still be scored."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Column:
         if len(data) % max(row, 1):
             raise ValueError("the evaluation file ends in the middle of a sample")
         found = len(data) // row if row else 0
-        return numpy.frombuffer(data, dtype=self.dtype).reshape((found,) + tuple(self.shape[1:]))
+        return numpy.frombuffer(data, dtype=self.dtype).reshape((found, *self.shape[1:]))
 
 
 def _read_up_to(stream: Any, size: int) -> bytes:

@@ -20,7 +20,7 @@ from .probe import facts, state
 
 
 def run(root: str, sysroot: str, out: Lines) -> int:
-    """Reads the job, holds the lock for as long as it takes, and writes events; the exit status is 0 where it was run."""
+    """Reads the job, holds the lock for as long as it takes, writes events; the exit status is 0 where it was run."""
     line = sys.stdin.buffer.readline()
     try:
         job = json.loads(line.decode())

@@ -12,8 +12,9 @@ from typing import List, Tuple
 def unpack(root: str, digest: str, wheels: List[str]) -> Tuple[str, bool]:
     """The runtime folder <root>/runtimes/<digest>, made from `wheels` where it isn't there yet.
 
-    Returns (folder or "" where it isn't there and no wheels were given, whether it was made now). The folder appears by one
-    rename, so it is whole or absent. Raises OSError, also where a wheel is no sound zip or a path in it leaves the folder.
+    Returns (folder or "" where it isn't there and no wheels were given, whether it was made now). The folder appears by
+    one rename, so it is whole or absent. Raises OSError, also where a wheel is no sound zip or a path in it leaves the
+    folder.
     """
     runtimes = os.path.join(root, "runtimes")
     folder = os.path.join(runtimes, digest)
@@ -26,6 +27,8 @@ def unpack(root: str, digest: str, wheels: List[str]) -> Tuple[str, bool]:
     try:
         for wheel in wheels:
             _extract(wheel, temporary)
+        # Nothing checks these files again, so a power cut must not find a name without its content.
+        os.sync()
         try:
             os.rename(temporary, folder)
         except OSError:
@@ -43,7 +46,7 @@ def _extract(wheel: str, folder: str) -> None:
                 name = member.filename
                 head, _, rest = name.partition("/")
                 if head.endswith(".data"):
-                    # NAME.data/purelib/... and /platlib/... belong beside the packages; scripts and headers aren't needed.
+                    # NAME.data/purelib/... and /platlib/... belong beside the packages; scripts and headers don't.
                     kind, _, name = rest.partition("/")
                     if kind not in ("purelib", "platlib") or not name:
                         continue

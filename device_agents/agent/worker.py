@@ -1,4 +1,4 @@
-"""A process that loads one model and does what the session asks, one JSON line at a time; idle, it is blocked on stdin."""
+"""A process that loads one model and does what the session asks, a JSON line at a time; idle, it blocks on stdin."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def connect(entry: DeviceEntry, state: Path) -> tuple[Connection, str]:
-    """A connection to a device, and the agent's folder there (not expanded yet). Raises errors of device_agents.errors."""
+    """A connection to a device, and the agent's folder there, not expanded yet. Raises device_agents.errors."""
     if entry.kind == "local":
         from device_agents.connect.local import LocalConnection, base_python
 

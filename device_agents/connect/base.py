@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import threading
@@ -10,54 +9,16 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from device_agents.connect.process import PLACE_BOOT, Completed, Placer, Process
 from device_agents.errors import CommandTimedOut, DeviceFolderError, LinkLost, NoPython, PushFailed
-from device_agents.pack import place_source
 from edgewright.progress import Progress
 
 PING_S = 5.0
 _ENOENT_STATUS = (126, 127)
-
-
-@dataclass(frozen=True)
-class Completed:
-    """A command that ended. status: its exit status, -1 where it was killed or lost; never take -1 for success."""
-
-    status: int
-    stdout: bytes
-    stderr: bytes
-
-
-class Process(ABC):
-    """A command under way on the device."""
-
-    @abstractmethod
-    def send(self, data: bytes) -> None:
-        """Bytes to its stdin; raises OSError where it no longer listens."""
-
-    @abstractmethod
-    def close_input(self) -> None:
-        """EOF on its stdin."""
-
-    @abstractmethod
-    def receive(self, timeout: float) -> bytes | None:
-        """What it wrote to stdout: b"" at the end, None where nothing came within `timeout` seconds."""
-
-    @abstractmethod
-    def stderr(self) -> bytes:
-        """The last 64 KiB that it wrote to stderr so far."""
-
-    @abstractmethod
-    def wait(self, timeout: float) -> int:
-        """Its exit status; -1 where it was killed or lost, or doesn't end within `timeout` seconds."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends it and frees what it holds; its stdin gets EOF."""
 
 
 class Connection(ABC):
@@ -67,6 +28,7 @@ class Connection(ABC):
         """name: as messages call the device; python: the command that starts Python there."""
         self.name = name
         self.python = python
+        self._placer: Placer | None = None
 
     # What each way of connecting brings.
 
@@ -86,8 +48,8 @@ class Connection(ABC):
         """Whether the link still stands, as far as this side knows."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Ends the connection; may be called twice."""
+    def close_link(self) -> None:
+        """Ends the connection and all that runs over it, from any thread; may be called twice."""
 
     # What is the same for all.
 
@@ -182,17 +144,28 @@ class Connection(ABC):
             )
 
     def place(self, **request: Any) -> dict[str, Any]:
-        """One request to agent/place.py on the device. Raises NoPython, OSError as the device saw it."""
-        argv = [self.python, "-I", "-", json.dumps(request)]
-        done = self.run(argv, input=place_source(), timeout=600.0)
+        """One request to agent/place.py on the device. Raises NoPython, LinkLost, OSError as the device saw it."""
+        if self._placer is None:
+            self._placer = Placer(self.start([self.python, "-I", "-c", PLACE_BOOT]))
         try:
-            answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-            ok = answer.pop("ok")
-        except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
-            raise self._no_python(done) from error
-        if not ok:
+            answer = self._placer.ask(request)
+            if answer is None:
+                done = self._placer.end()
+                self._placer = None
+                self._check_link(done.status, "a request", [str(request["do"])])
+                raise self._no_python(done)
+        except BaseException:
+            self.release()  # an answer that comes later would be taken for the next one's
+            raise
+        if not answer["ok"]:
             raise OSError(answer.get("errno") or 5, answer.get("message") or "unknown error")
         return answer
+
+    def release(self) -> None:
+        """Ends what this side keeps running on the device between requests; it starts again by itself."""
+        if self._placer is not None:
+            self._placer.end()
+            self._placer = None
 
     def _no_python(self, done: Completed) -> NoPython | PushFailed:
         said = done.stderr.decode(errors="replace").strip().splitlines()
@@ -209,7 +182,7 @@ class Connection(ABC):
         )
 
     def push(self, local: Path, remote: str, sha256: str, progress: Progress | None = None) -> int:
-        """Puts a file on the device, whole and checked there; see device_agents.connect.push. Returns the bytes sent."""
+        """Puts a file on the device, whole and checked there (device_agents.connect.push); returns the bytes sent."""
         from device_agents.connect.push import push
 
         return push(self, local, remote, sha256, progress)
@@ -256,6 +229,11 @@ class Connection(ABC):
     def remove(self, remote: str) -> None:
         """A file, or a folder with all in it."""
         self.place(do="remove", path=remote)
+
+    def close(self) -> None:
+        """Ends the connection; may be called twice."""
+        self.release()
+        self.close_link()
 
     def __enter__(self) -> Connection:
         return self

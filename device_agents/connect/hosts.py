@@ -1,4 +1,4 @@
-"""Host keys that are pinned: in the farm's own file first, else in the user's. Unknown or changed is refused, always."""
+"""Host keys that are pinned, in the farm's own file or else the user's. Unknown or changed is refused, always."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def pinned(entry: DeviceEntry, hop: Hop) -> tuple[dict[str, Any], Path]:
     """({key type: paramiko key} that a hop must show, the file that says so).
 
-    The farm's file decides alone where it knows the hop; the user's ~/.ssh/known_hosts is asked only then it doesn't.
+    The farm's file decides alone where it knows the hop; the user's ~/.ssh/known_hosts is asked only where it doesn't.
     An entry that names a known_hosts file of its own is checked by that file alone.
     """
     import paramiko
@@ -47,7 +47,8 @@ def check(entry: DeviceEntry, hop: Hop, shown: Any) -> None:
         return
     old = wanted or next(iter(known.values()))
     raise HostKeyChanged(
-        f"WARNING: {entry.name} shows another host key than the pinned one. It was set up anew, or someone sits in between.\n"
+        f"WARNING: {entry.name} shows another host key than the pinned one. "
+        "It was set up anew, or someone sits in between.\n"
         f"  pinned: {old.get_name()} {old.fingerprint}\n"
         f"  shown:  {shown.get_name()} {shown.fingerprint}",
         where=f"{hop} (pinned in {path})",

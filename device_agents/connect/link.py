@@ -66,7 +66,7 @@ def _through(client: Any, hop: Hop, name: str) -> Any:
 
 
 def handshake(sock: Any, hop: Hop, name: str, prefer: str = "") -> Any:
-    """A transport that has agreed on keys with the server, whose host key is not checked yet. prefer: type of host key."""
+    """A transport that has agreed on keys with a server whose host key is still to be checked. prefer: its type."""
     import paramiko
 
     transport = paramiko.Transport(sock)
@@ -133,7 +133,7 @@ class Link:
     def __init__(self, entry: DeviceEntry) -> None:
         """Raises DeviceUnreachable, UnknownHostKey, HostKeyChanged, AuthenticationFailed."""
         self._clients: list[Any] = []
-        # Kept beside the client, which forgets its transport when it is closed: it is asked whether it lives after that too.
+        # Kept beside the client, which forgets it when closed: whether it lives is asked after that too.
         self.transport: Any = None
         self.hop = Hop("", 22, "", "")
         try:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from device_agents.connect.base import Connection, Process
+from device_agents.connect.base import Connection
+from device_agents.connect.process import Process
 
 _CHUNK = 1 << 20
 _KEPT_ERRORS = 1 << 16
@@ -149,4 +150,4 @@ class LocalConnection(Connection):
     def alive(self) -> bool:
         return True
 
-    def close(self) -> None: ...
+    def close_link(self) -> None: ...

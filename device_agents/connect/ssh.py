@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_agents.connect.base import Connection, Process
+from device_agents.connect.base import Connection
 from device_agents.connect.link import TIMEOUT_S, Link
+from device_agents.connect.process import Process
 from device_agents.errors import LinkLost
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class SshConnection(Connection):
             channel.exec_command(shlex.join(argv))
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost("starting a command", argv[0]) from error
-        return SshProcess(channel, self._stall_s, self.close)
+        return SshProcess(channel, self._stall_s, self.close_link)
 
     def append(self, local: Path, remote: str, offset: int, moved: Callable[[int], None]) -> None:
         with self._watchdog(moved) as told:
@@ -184,7 +185,7 @@ class SshConnection(Connection):
 
     @contextmanager
     def _watchdog(self, moved: Callable[[int], None]) -> Iterator[Callable[[int], None]]:
-        """Closes the connection when nothing moves: neither keepalive nor TCP_USER_TIMEOUT sees a peer that is frozen."""
+        """Closes the connection when nothing moves: neither keepalive nor TCP_USER_TIMEOUT sees a frozen peer."""
         last = time.monotonic()
         done = threading.Event()
 
@@ -196,7 +197,7 @@ class SshConnection(Connection):
         def watch() -> None:
             while not done.wait(min(1.0, self._stall_s / 4)):
                 if time.monotonic() - last > self._stall_s:
-                    self.close()
+                    self.close_link()
                     return
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -207,7 +208,7 @@ class SshConnection(Connection):
             done.set()
 
     def _lost(self, what: str, where: str) -> LinkLost:
-        self.close()
+        self.close_link()
         return LinkLost(
             f"The connection to {self.name} broke while {what}.", where=f"{self._link.hop}: {where}", remedy=_AGAIN
         )
@@ -215,5 +216,5 @@ class SshConnection(Connection):
     def alive(self) -> bool:
         return bool(self._link.transport.is_active())
 
-    def close(self) -> None:
+    def close_link(self) -> None:
         self._link.close()

@@ -13,7 +13,8 @@ from typing import Any
 
 from device_agents.bundle import MANIFEST, read_bundle
 from device_agents.connect import connect
-from device_agents.connect.base import Completed, Connection
+from device_agents.connect.base import Connection
+from device_agents.connect.process import Completed
 from device_agents.errors import AgentFailed, AgentLost, DeviceBusy, DeviceFolderError, NoPython
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
@@ -46,7 +47,7 @@ def open_device(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> Device:
-    """Connects and puts the agent there. state: this project's folder (a local device lives under it); cache: for wheels."""
+    """Connects and puts the agent there. state: the project's folder, home of a local device; cache: for wheels."""
     connection, root = connect(entry, state)
     try:
         return Device(
@@ -131,7 +132,7 @@ class Device:
         return found
 
     def prepare(self, runtime: str) -> RuntimeInfo:
-        """Has a runtime ready on the device; what is there already is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost."""
+        """Has a runtime ready on the device; what is there is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost."""
         if runtime in self._runtimes:
             return self._runtimes[runtime]
         wheels = fetch(runtime, self.system, self._cache, self._progress)
@@ -176,6 +177,7 @@ class Device:
         """
         folders = {name: self.prepare(name).folder for name in {variant.runtime for variant in job.variants}}
         me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        self.connection.release()
         started = now()
         collector = Collector(job)
         end: dict[str, Any] = {}

@@ -140,7 +140,7 @@ class Collector:
         self.results[event["name"]]["blocks"].append(kept | {"others_cpu_share": share})
 
     def others_cpu_share(self) -> float | None:
-        """Share of the measured cores' time that others took over all blocks; the sums, since one block is too short to say."""
+        """Share of the measured cores' time that others took, over all blocks: a single one is too short to say."""
         pairs = [pair for found in self.shares.values() for pair in found]
         watched = sum(time for _, time in pairs)
         return round(min(max(sum(others for others, _ in pairs) / watched, 0.0), 1.0), 4) if watched else None

@@ -13,7 +13,7 @@ from edgewright.files import write_atomically
 
 @dataclass(frozen=True)
 class ShownKey:
-    """A host key as a server shows it. where: user@host:port; pinned: the other fingerprint that is pinned, "" where none is."""
+    """A host key as a server shows it. where: user@host:port; pinned: the other fingerprint that is pinned, or ""."""
 
     where: str
     name: str
@@ -27,7 +27,7 @@ class ShownKey:
 
 
 def next_untrusted(entry: DeviceEntry) -> ShownKey | None:
-    """The first key on the way to a device (jump hosts come first) that isn't pinned, or isn't the pinned one; None where all are.
+    """The first key on the way to a device, jump hosts first, that isn't the pinned one; None where all are.
 
     Raises DeviceUnreachable, AuthenticationFailed (of a jump host), DeviceError where a local device has no host key.
     """

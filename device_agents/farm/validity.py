@@ -1,4 +1,4 @@
-"""What a measurement is worth: bad state makes it invalid, with the reason named; what is merely unsure is a warning."""
+"""What a measurement is worth: bad state makes it invalid, with the reason named; what is only unsure is a warning."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from statistics import median
 from typing import Any
 
 CANARY_BOUND = 1.5
-# A slow stretch lasts where it is this many canaries long and this share of them all; a shorter one is an interruption, which
-# the interleaving spreads over all variants alike.
+# A slow stretch lasts where it is this many canaries long and this share of them all; a shorter one is an interruption,
+# which the interleaving spreads over all variants alike.
 CANARY_RUN = 3
 CANARY_SHARE = 0.2
 OTHERS_INVALID = 0.5
@@ -48,7 +48,7 @@ def change_problems(before: State, after: State) -> list[str]:
 
 
 def canary_findings(canary: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
-    """(problems, warnings) of canaries beyond 1.5 times the job's quick ones: lasting is a problem, passing a warning."""
+    """(problems, warnings) of canaries beyond 1.5 times the quick ones: lasting is a problem, passing a warning."""
     times = [int(reading["ns"]) for reading in canary]
     if len(times) < 2:
         return [], []

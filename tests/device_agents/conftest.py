@@ -71,7 +71,7 @@ def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Conne
 @pytest.fixture
 def device(entry: DeviceEntry, tmp_path: Path, cache: Path) -> Iterator[Device]:
     """An open device of each kind with an agent's folder of its own."""
-    fresh = entry.model_copy(update={"root": str(tmp_path / "it's $(a) \"root\"")})
+    fresh = entry.model_copy(update={"root": str(tmp_path / 'it\'s $(a) "root"')})
     with open_device(fresh, state=tmp_path / "state", cache=cache) as found:
         yield found
 

@@ -24,7 +24,13 @@ def test_tags_go_from_the_devices_glibc_down() -> None:
 
 
 def test_system_of_a_32_bit_python_on_a_64_bit_kernel_is_32_bit() -> None:
-    hello = {"python": [3, 11, 2], "implementation": "cpython", "machine": "aarch64", "bits": 32, "libc": ["glibc", "2.36"]}
+    hello = {
+        "python": [3, 11, 2],
+        "implementation": "cpython",
+        "machine": "aarch64",
+        "bits": 32,
+        "libc": ["glibc", "2.36"],
+    }
     assert System.of(hello).machine == "armv7l"
 
 

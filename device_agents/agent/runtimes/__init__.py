@@ -1,4 +1,4 @@
-"""One small class per runtime, all of one shape; `open_runtime` picks by name. Nothing here imports a runtime at the top."""
+"""One small class per runtime, all of one shape; `open_runtime` picks by name. No runtime is imported at the top."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import shutil
 import subprocess
 from functools import cache
+from pathlib import Path
 
 
 @cache
@@ -14,10 +14,12 @@ def python(minor: int) -> str | None:
     candidates = [shutil.which(f"python3.{minor}") or ""]
     if pyenv := shutil.which("pyenv"):
         root = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False).stdout.strip()
-        candidates += glob.glob(f"{root}/versions/3.{minor}.*/bin/python3.{minor}")
+        candidates += map(str, Path(root, "versions").glob(f"3.{minor}.*/bin/python3.{minor}"))
     for candidate in filter(None, candidates):
         # pyenv's shims are on PATH for versions that aren't selected: only running one tells.
-        told = subprocess.run([candidate, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=False)
+        told = subprocess.run(
+            [candidate, "-c", "import sys; print(sys.version_info[1])"], capture_output=True, check=False
+        )
         if told.returncode == 0 and int(told.stdout) == minor:
             return candidate
     return None

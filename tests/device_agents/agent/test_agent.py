@@ -55,7 +55,9 @@ def test_probe_ends_with_its_marker(interpreter: str, packed: Path) -> None:
 
 def _run_version(interpreter: str) -> list[str]:
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    return subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.strip().split(".")
+    return (
+        subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=True).stdout.strip().split(".")
+    )
 
 
 def test_holder_of_a_free_device_is_nobody(interpreter: str, packed: Path, tmp_path: Path) -> None:
@@ -71,7 +73,10 @@ def test_sha256_of_a_missing_file_ends_with_an_error(interpreter: str, packed: P
 
 def test_run_without_a_job_ends_with_an_error(interpreter: str, packed: Path, tmp_path: Path) -> None:
     done = subprocess.run(
-        [interpreter, "-I", str(packed), "run", "--root", str(tmp_path)], input=b"no job\n", capture_output=True, timeout=60
+        [interpreter, "-I", str(packed), "run", "--root", str(tmp_path)],
+        input=b"no job\n",
+        capture_output=True,
+        timeout=60,
     )
     assert done.returncode == 2
     assert _lines(done)[-1]["error"] == "job"

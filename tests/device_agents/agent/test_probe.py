@@ -23,11 +23,12 @@ def raspberry(tmp_path: Path) -> str:
     files = {
         "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\x00",
         "proc/cpuinfo": "".join(
-            f"processor\t: {core}\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n" for core in range(4)
+            f"processor\t: {core}\nBogoMIPS\t: 108.00\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n\n"
+            for core in range(4)
         ),
         "proc/meminfo": "MemTotal:        3884196 kB\nMemFree:  100 kB\nMemAvailable:    3341260 kB\n",
         "proc/loadavg": "0.42 0.20 0.10 1/150 1234\n",
-        "proc/pressure/cpu": "some avg10=12.34 avg60=1.00 avg300=0.10 total=5\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+        "proc/pressure/cpu": "some avg10=12.34 avg60=1.00 avg300=0.10 total=5\nfull avg10=0.00 avg60=0.00 total=0\n",
         "proc/sys/kernel/random/boot_id": "1b5f0b2e-0000-4000-8000-000000000000\n",
         "etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n',
         "sys/class/thermal/thermal_zone0/temp": "39486\n",

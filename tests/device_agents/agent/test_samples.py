@@ -24,7 +24,7 @@ def test_batches_give_what_numpy_reads() -> None:
     x = np.arange(7 * 2 * 3, dtype=np.float32).reshape(7, 2, 3)
     y = np.arange(7)
     found = list(Samples(_packed(x=x, y=y), ["input"]).batches(3))
-    assert [len(labels) for _, labels in found] == [3, 3, 1]
+    assert [len(arrays["input"]) for arrays, _ in found] == [3, 3, 1]
     np.testing.assert_array_equal(np.concatenate([arrays["input"] for arrays, _ in found]), x)
     np.testing.assert_array_equal(np.concatenate([labels for _, labels in found]), y)
 

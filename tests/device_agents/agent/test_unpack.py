@@ -18,7 +18,9 @@ def _wheel(path: Path, files: dict[str, str]) -> str:
 
 
 def test_unpack_puts_packages_and_their_data_side_by_side(tmp_path: Path) -> None:
-    first = _wheel(tmp_path / "a.whl", {"a/__init__.py": "A", "a-1.data/purelib/extra.py": "E", "a-1.data/scripts/s": "S"})
+    first = _wheel(
+        tmp_path / "a.whl", {"a/__init__.py": "A", "a-1.data/purelib/extra.py": "E", "a-1.data/scripts/s": "S"}
+    )
     second = _wheel(tmp_path / "b.whl", {"b/lib.so": "B", "b.libs/x.so": "X"})
     folder, made = unpack(str(tmp_path / "root"), "f" * 64, [first, second])
     assert made
@@ -35,7 +37,9 @@ def test_unpack_of_what_is_there_does_nothing(tmp_path: Path) -> None:
     assert unpack(root, "d", [str(tmp_path / "missing.whl")]) == (folder, False)
 
 
-@pytest.mark.parametrize("name", ["../outside.py", "/outside.py", "a/../../outside.py", "x.data/purelib/../../outside.py"])
+@pytest.mark.parametrize(
+    "name", ["../outside.py", "/outside.py", "a/../../outside.py", "x.data/purelib/../../outside.py"]
+)
 def test_unpack_refuses_paths_that_leave_the_folder(tmp_path: Path, name: str) -> None:
     wheel = _wheel(tmp_path / "evil.whl", {"good.py": "", name: "owned"})
     with pytest.raises(OSError, match="leaves the folder"):

@@ -12,7 +12,22 @@ from device_agents.connect.base import Connection
 from device_agents.errors import CommandTimedOut, LinkLost, NoPython, PushFailed
 from edgewright.files import sha256_bytes, sha256_file
 
-HOSTILE = ["plain", "two words", "it's", 'say "hi"', "$(touch owned)", "`id`", "a;b", "a|b", "*", "~", "\\", "-n", "$HOME", "ü"]
+HOSTILE = [
+    "plain",
+    "two words",
+    "it's",
+    'say "hi"',
+    "$(touch owned)",
+    "`id`",
+    "a;b",
+    "a|b",
+    "*",
+    "~",
+    "\\",
+    "-n",
+    "$HOME",
+    "ü",
+]
 
 
 def _file(path: Path, size: int = 300_000) -> tuple[Path, str]:
@@ -127,7 +142,7 @@ def test_push_with_another_digest_leaves_nothing(connection: Connection, tmp_pat
     assert list(remote.parent.iterdir()) == []
 
 
-def _leave_partial(remote: Path, digest: str, data: bytes) -> None:
+def _leave_partial(remote: Path, digest: str, data: bytes | bytearray) -> None:
     remote.parent.mkdir()
     (remote.parent / f".{remote.name}.{digest[:16]}.0123456789abcdef.part").write_bytes(data)
 

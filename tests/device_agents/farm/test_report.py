@@ -12,9 +12,7 @@ from device_agents.farm.report import Collector, Report, new_id
 
 
 def _job() -> Job:
-    return Job(
-        model="m", target="t", variants=[JobVariant(name="a", bundle=RemoteBundle(digest="0" * 64, path="/x"))]
-    )
+    return Job(model="m", target="t", variants=[JobVariant(name="a", bundle=RemoteBundle(digest="0" * 64, path="/x"))])
 
 
 def test_names_of_reports_fit_any_file_system_and_sort_by_time() -> None:

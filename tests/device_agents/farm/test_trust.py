@@ -49,7 +49,8 @@ def _other_key(fresh: DeviceEntry, tmp_path: Path, double: Loopback) -> Path:
     assert fresh.known_hosts is not None
     public = Path(f"{new_key(tmp_path / 'other')}.pub").read_text().split()
     fresh.known_hosts.write_text(
-        f"# a comment stays\nelsewhere.example {public[0]} {public[1]}\n[127.0.0.1]:{double.port} {public[0]} {public[1]}\n"
+        f"# a comment stays\nelsewhere.example {public[0]} {public[1]}\n"
+        f"[127.0.0.1]:{double.port} {public[0]} {public[1]}\n"
     )
     return fresh.known_hosts
 
