@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.pruning.plan import Keep, PruningPlan, replay
@@ -40,6 +41,17 @@ class Group:
             left = tuple(index for index in range(member.size) if index not in gone)
             actions.append(Keep(member.module, member.side, left, member.size))
         return actions
+
+
+def keep_all(choice: Iterable[tuple[Group, list[int]]]) -> list[Keep]:
+    """One action a module's side for all groups: where two meet in one layer (a concatenation), it is cut once."""
+    kept: dict[tuple[str, str], Keep] = {}
+    for group, channels in choice:
+        for action in group.keep(channels):
+            key = (action.module, action.side)
+            both = set(kept[key].kept) if key in kept else set(action.kept)
+            kept[key] = replace(action, kept=tuple(index for index in action.kept if index in both))
+    return list(kept.values())
 
 
 @dataclass(frozen=True)

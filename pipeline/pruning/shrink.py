@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.pruning.blocks import block_scores, find_blocks
 from pipeline.pruning.criteria import CRITERIA, NEEDS_GRADIENTS
-from pipeline.pruning.filters import find_groups
+from pipeline.pruning.filters import find_groups, keep_all
 from pipeline.pruning.plan import Action, PruningPlan, Remove, replay
 from pipeline.pruning.selection import (
     ImpossibleRatio,
@@ -127,11 +127,12 @@ def _drop_channels(
             if smallest
             else "lower shrink.min_width or the alignment",
         )
-    actions: list[Action] = []
+    choice = []
     for group in groups:
         if after[group.name] < before[group.name]:
-            actions += group.keep(most_important(scores[group.name], after[group.name]))
+            choice.append((group, most_important(scores[group.name], after[group.name])))
             outcome.channels[group.name] = (before[group.name], after[group.name])
+    actions: list[Action] = [*keep_all(choice)]
     replay(PruningPlan(actions), network)
     outcome.actions += actions
 
