@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -171,9 +170,13 @@ def devices_trust(c: Context, name: str, yes: bool = False, replace: bool = Fals
 
 @task(help={"target": "what it stands for", "farm": "farm file that gets its entry"})
 @plainly
+@plainly
 def double(c: Context, target: str = "raspberry-pi", farm: str = "farm.toml") -> None:
     """Start an SSH server on the loopback that stands for a device, until Ctrl-C."""
-    c.run(f'"{sys.executable}" -m tests.doubles.loopback --target "{target}" --farm "{farm}"', pty=False)
+    from pipeline import commands
+
+    if status := commands.double(target, farm):
+        raise Exit(code=status)
 
 
 @task(

@@ -237,6 +237,25 @@ def devices_trust(name: str, yes: bool, replace: bool) -> None:
     print(f"  {name} is trusted")
 
 
+def double(target: str, farm: str) -> int:
+    """Runs the loopback SSH server of the tests until Ctrl-C; its exit status."""
+    import subprocess
+
+    project = Project.here()
+    read_target(target, project.root)
+    if not (project.root / "tests" / "doubles" / "loopback.py").is_file():
+        raise BadArgument(
+            "The device double comes with a checkout only",
+            where=str(project.root),
+            remedy="clone Edgewright, type it there",
+        )
+    words = [sys.executable, "-m", "tests.doubles.loopback", "--target", target, "--farm", str(project.root / farm)]
+    try:
+        return subprocess.run(words, cwd=project.root, check=False).returncode
+    except KeyboardInterrupt:
+        return 0
+
+
 class _Shown:
     """Prints each step as it is done, under the name of its variant; of a build with nothing to do, one line."""
 

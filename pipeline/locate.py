@@ -98,7 +98,7 @@ def call(thing: Any, spec: str, key: str, *args: Any, **kwargs: Any) -> Any:
 
 def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     text = ", ".join([*(repr(value) for value in args), *(f"{key}={value!r}" for key, value in kwargs.items())])
-    return text if len(text) < 200 else text[:200] + "..."
+    return (text if len(text) < 200 else text[:200] + "...") or "no argument"
 
 
 def _split(spec: str, key: str) -> tuple[str, str]:

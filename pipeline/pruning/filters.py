@@ -74,7 +74,9 @@ def find_groups(network: nn.Module, example: Tensor) -> tuple[list[Group], list[
 
     wanted = _shape(network, example)
     with torch.enable_grad():
-        graph = tp.DependencyGraph().build_dependency(copy.deepcopy(network).eval(), example_inputs=example)
+        # It follows gradients back from the outputs, so it doesn't see what is frozen.
+        trainable = copy.deepcopy(network).eval().requires_grad_(True)
+        graph = tp.DependencyGraph().build_dependency(trainable, example_inputs=example)
     names = {module: name for name, module in graph.model.named_modules()}
     groups: list[Group] = []
     left: list[LeftAlone] = []

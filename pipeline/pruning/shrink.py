@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ class Wish:
     ranking: str
     min_width: int
     alignment: int
+    final: bool = True  # an earlier one of several rounds may be too small to take anything
 
 
 @dataclass
@@ -60,11 +62,24 @@ def shrink(network: nn.Module, original: nn.Module, example: Tensor, wish: Wish,
     Raises ImpossibleRatio where the wish would take nothing, or more than there is.
     """
     outcome = Outcome()
-    if wish.blocks > 0:
-        _drop_blocks(network, original, example, wish, evidence, outcome)
-    if wish.filters > 0:
-        _drop_channels(network, original, example, wish, evidence, outcome)
+    with _all_trainable(network):
+        if wish.blocks > 0:
+            _drop_blocks(network, original, example, wish, evidence, outcome)
+        if wish.filters > 0:
+            _drop_channels(network, original, example, wish, evidence, outcome)
     return outcome
+
+
+@contextlib.contextmanager
+def _all_trainable(network: nn.Module) -> Iterator[None]:
+    """Frozen parameters get gradients meanwhile: importance counts there as anywhere, and cutting needs no training."""
+    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    network.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name not in frozen)
 
 
 def _drop_blocks(
@@ -74,6 +89,8 @@ def _drop_blocks(
     left, kept = find_blocks(network, example)
     outcome.left_alone.update({block.module: block.reason for block in kept})
     wanted = int(wish.blocks * len(there) + 0.5)
+    if wanted == 0 and not wish.final:
+        return
     if wanted == 0:
         raise ImpossibleRatio(
             f"blocks = {wish.blocks:g} of {len(there)} removable residual blocks is none",
@@ -118,7 +135,7 @@ def _drop_channels(
         after = global_widths(scores, before, at_first, wish.filters, wish.alignment, wish.min_width)
     else:
         after = local_widths(before, at_first, wish.filters, wish.alignment, wish.min_width)
-    if after == at_first:
+    if after == at_first and wish.final:
         smallest = min(width - round_width(0, width, wish.alignment, wish.min_width) for width in at_first.values())
         raise ImpossibleRatio(
             f"filters = {wish.filters:g}, rounded to multiples of {wish.alignment}, takes no channel",

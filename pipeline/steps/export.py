@@ -59,5 +59,9 @@ class Export(Step[ExportParameters]):
             "weights": written.weights,
             "shape": list(x.shape),
             "outputs": list(network.forward(net, example, parameters.network).shape),
-            "figure": f"{len(shipped) / 1024:.1f} KiB, {written.macs / 1e6:.2f} M MACs",
+            "figure": f"{len(shipped) / 1024:.1f} KiB, {_count(written.macs)} MACs",
         }
+
+
+def _count(number: int) -> str:
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"

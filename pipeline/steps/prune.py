@@ -59,7 +59,7 @@ class Prune(Step[PruneParameters]):
         share = share_after(parameters.round, parameters.rounds)
         wish = Wish(
             parameters.blocks * share, parameters.filters * share, parameters.criterion, parameters.ranking,
-            parameters.min_width, parameters.alignment,
+            parameters.min_width, parameters.alignment, parameters.round == parameters.rounds,
         )  # fmt: skip
         outcome = shrink(net, original, example, wish, _evidence(net, part, parameters.schedule, work))
         network.forward(net, example, parameters.network)
