@@ -37,7 +37,7 @@ def test_write_atomically_replaces_and_leaves_nothing_else(tmp_path: Path) -> No
     files.write_atomically(path, b"old")
     files.write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(path.parent) == ["file"]
+    assert [one.name for one in path.parent.iterdir()] == ["file"]
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
@@ -50,7 +50,7 @@ def test_write_atomically_keeps_the_old_file_where_the_rename_fails(tmp_path: Pa
     with pytest.raises(OSError):
         files.write_atomically(path, b"new")
     assert (path / "inside").read_bytes() == b"kept"
-    assert os.listdir(tmp_path) == ["file"]
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 def test_write_atomically_killed_before_the_rename_keeps_the_old_file(tmp_path: Path, project_root: Path) -> None:
