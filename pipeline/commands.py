@@ -85,7 +85,7 @@ def train(model: str, out: str | None) -> None:
     from pipeline.network import WEIGHTS
 
     project = Project.here()
-    plan = make_plan(read_recipe(model, project.root), read_target("host", project.root), retrain=True)
+    plan = make_plan(read_recipe(model, project.root, retrain=True), read_target("host", project.root), retrain=True)
     node = next(node for node in plan.nodes.values() if node.step == "train")
     print(f"{plan.recipe.name}: {plan.recipe.train.epochs} epochs, seed {plan.recipe.seed}", flush=True)
     done = builder(project, plan, for_stream(), _Shown(), _note).build(plan, [node.id])[node.id]

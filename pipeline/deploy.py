@@ -36,6 +36,10 @@ class NothingBuilt(EdgewrightError):
     """No variant passed its checks, so there is nothing to measure."""
 
 
+class WrongMachine(EdgewrightError):
+    """A device of another processor than its target's."""
+
+
 @dataclass
 class Deploy:
     """One deploy. `say` gets each step as it is done, `note` a line of plain text."""
@@ -57,6 +61,7 @@ class Deploy:
         """Builds, measures, judges, writes report and page; returns the outcome. Raises EdgewrightError."""
         # The device first: a wrong key or a board without room should not cost minutes of training to find out.
         with self._open() as device:
+            self._check_machine(device)
             device.prepare(self.plan.target.runtime)
         built = builder(self.project, self.plan, self.progress, self.say, self.note).build(
             self.plan, [self.plan.samples, *(variant.bundle for variant in self.plan.variants)]
@@ -79,6 +84,15 @@ class Deploy:
         outcome = outcome_of(self.plan, built, measured, report, bundles, paths, self.project)
         page.write(paths["page"], outcome, report)
         return outcome
+
+    def _check_machine(self, device: Device) -> None:
+        wanted, found = self.plan.target.machines, device.system.machine
+        if wanted and found not in wanted and not self.entry.stand_in:
+            raise WrongMachine(
+                f"{self.entry.name} is a {found}; a {self.plan.target.name} is {' or '.join(wanted)}",
+                where=f"{self.project.farm_file}: devices.{self.entry.name}.target",
+                remedy="name the target that it is (./inv targets), or say that it only stands in: stand_in = true",
+            )
 
     def _open(self) -> Device:
         return open_device(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
@@ -176,8 +190,8 @@ def builder(
 
 def where_it_runs(entry: DeviceEntry, target: str) -> str:
     """The device as the first line says it."""
-    if entry.stand_in and entry.kind == "local":
-        return f"this machine, standing in (no {target} in farm.toml)"
+    if entry.kind == "local":
+        return f"this machine, standing in (no {target} in farm.toml)" if entry.stand_in else "this machine"
     if entry.stand_in:
         return f"{entry.name} ({entry.address}), standing in for a {target}"
     return f"{entry.name} ({entry.address})" + (", emulated: its times mean nothing" if entry.emulated else "")

@@ -109,8 +109,11 @@ def recipe_files(root: Path) -> dict[str, Path]:
     return found
 
 
-def read_recipe(name: str, root: Path) -> Recipe:
-    """A recipe by name, or by the path of a .toml file. Raises UnknownModel, BadRecipe, NotFound. Light."""
+def read_recipe(name: str, root: Path, retrain: bool = False) -> Recipe:
+    """A recipe by name, or by the path of a .toml file. Raises UnknownModel, BadRecipe, NotFound. Light.
+
+    retrain: the trained weights that it names need not be there.
+    """
     files = recipe_files(root)
     path = Path(name) if name.endswith(".toml") else files.get(name)
     if path is None or not path.is_file():
@@ -135,11 +138,11 @@ def read_recipe(name: str, root: Path) -> Recipe:
     except ValidationError as error:
         what, key, remedy = describe(error, Recipe)
         raise BadRecipe(what, where=f"{path}: {key}" if key else str(path), remedy=remedy) from error
-    _check_names(recipe, path)
+    _check_names(recipe, path, retrain)
     return recipe
 
 
-def _check_names(recipe: Recipe, path: Path) -> None:
+def _check_names(recipe: Recipe, path: Path, retrain: bool) -> None:
     """Everything that the recipe names must be there before any long work starts."""
     source_of(recipe.factory, recipe.folder, f"{path}: factory")
     if recipe.data not in SHIPPED:
@@ -154,7 +157,7 @@ def _check_names(recipe: Recipe, path: Path) -> None:
         source_of(recipe.metric.name, recipe.folder, f"{path}: metric.name")
     if recipe.train.loss != "cross-entropy":
         source_of(recipe.train.loss, recipe.folder, f"{path}: train.loss")
-    if recipe.weights is not None and not (recipe.folder / recipe.weights).is_file():
+    if not retrain and recipe.weights is not None and not (recipe.folder / recipe.weights).is_file():
         raise BadRecipe(
             "The weights file is not there",
             where=f"{path}: weights = {recipe.weights!r} (in {recipe.folder})",

@@ -18,8 +18,8 @@ from device_agents.errors import LinkLost
 if TYPE_CHECKING:
     from device_agents.farm.inventory import DeviceEntry
 
-# What paramiko's own put sends at a time; bigger is never faster (measured).
-_CHUNK = 32768
+# With its headers this fills one SSH packet of 32 KiB; a whole 32 KiB makes two, for a quarter more CPU time (measured).
+_CHUNK = 32600
 _SLICE_S = 0.5
 _KEPT_ERRORS = 1 << 16
 _AGAIN = "run the same command again; what was sent is kept"

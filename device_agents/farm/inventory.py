@@ -17,6 +17,7 @@ else:
     import tomli as tomllib
 
 STAND_IN = "this machine"
+HOST = "host"
 
 
 class DeviceEntry(BaseModel):
@@ -133,8 +134,8 @@ class Inventory:
 
 
 def stand_in(target: str) -> DeviceEntry:
-    """This machine in the place of a device that isn't there."""
-    return DeviceEntry(name=STAND_IN, target=target, kind="local", address="", stand_in=True)
+    """This machine in the place of a device that isn't there; for the target `host` it is the device itself."""
+    return DeviceEntry(name=STAND_IN, target=target, kind="local", address="", stand_in=target != HOST)
 
 
 def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
@@ -142,7 +143,7 @@ def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
         raise FarmFileError(
             f"devices.{name} must be a table.", where=str(path), remedy=f"write [devices.{name}] and its keys below"
         )
-    own = {"name", "stand_in", "farm_file"} & set(given)
+    own = {"name", "farm_file"} & set(given)
     if own:
         raise FarmFileError(f"Unknown key {sorted(own)[0]!r}.", where=f"{path}: devices.{name}", remedy="leave it out")
     try:
@@ -150,7 +151,7 @@ def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        keys = ", ".join(field for field in DeviceEntry.model_fields if field not in ("name", "stand_in", "farm_file"))
+        keys = ", ".join(field for field in DeviceEntry.model_fields if field not in ("name", "farm_file"))
         what = f"unknown key {key!r}" if first["type"] == "extra_forbidden" else f"{key}: {first['msg']}".lstrip(": ")
         raise FarmFileError(
             f"The device {name!r} can't be read: {what}.",

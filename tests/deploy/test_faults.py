@@ -114,7 +114,9 @@ def test_store_is_not_collected_while_a_build_runs(own_state: Path) -> None:
 
 
 @pytest.mark.device
-def test_deploy_to_a_loopback_sshd_declared_as_a_raspberry_pi(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
+def test_deploy_to_a_loopback_sshd_declared_as_a_raspberry_pi(
+    deployed: Deployed, own_state: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "project"
     root.mkdir()
     with Loopback(tmp_path / "pi") as double:
@@ -138,7 +140,15 @@ def test_unreachable_device_fails_before_anything_is_built(tmp_path: Path) -> No
     root.mkdir()
     with Loopback(tmp_path / "pi") as double:
         declare(double, root / "farm.toml", "raspberry-pi", "my-pi")
-    ended = run(tmp_path / "state", "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", "raspberry-pi", EDGEWRIGHT_ROOT=str(root))
+    ended = run(
+        tmp_path / "state",
+        "deploy",
+        "--model",
+        str(ROOT / "models" / "digits.toml"),
+        "--target",
+        "raspberry-pi",
+        EDGEWRIGHT_ROOT=str(root),
+    )
     ended.assert_plain()
     assert "my-pi" in ended.text
     assert not (tmp_path / "state" / "store" / "artifacts").exists()

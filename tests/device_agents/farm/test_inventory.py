@@ -42,7 +42,8 @@ def test_device_of_the_target_is_chosen(tmp_path: Path) -> None:
     assert farm.choose("jetson", "desk").port == 2222
     assert farm.choose("jetson").emulated
     assert not farm.choose("jetson").stand_in
-    assert farm.choose("host").stand_in
+    assert not farm.choose("host").stand_in
+    assert farm.choose("linux-arm64").stand_in
 
 
 def test_this_machine_can_be_asked_for_by_name(tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_device_of_another_target_is_refused(tmp_path: Path) -> None:
         ("[devices.a]\ntarget = 'x'\naddress = '-oProxyCommand=id'\n", ["devices.a.address", "dash"]),
         ("[devices.a]\ntarget = 'x'\naddress = \"h\\nx\"\n", ["control characters"]),
         ("[devices.a]\ntarget = 'x'\naddress = 'h'\nkind = 'adb'\n", ["devices.a.kind"]),
-        ("[devices.a]\ntarget = 'x'\naddress = 'h'\nstand_in = true\n", ["Unknown key 'stand_in'"]),
+        ("[devices.a]\ntarget = 'x'\naddress = 'h'\nname = 'b'\n", ["Unknown key 'name'"]),
     ],
 )
 def test_bad_farm_files_name_file_key_and_remedy(tmp_path: Path, text: str, words: list[str]) -> None:
