@@ -17,18 +17,20 @@ def load(spec: DataSpec, places: Places) -> DataParts:
     if spec.name in SHIPPED:
         source = Source(places.data, places.cache)
         module = importlib.import_module(SHIPPED[spec.name])
-        return to_parts(module.load(source, **spec.arguments), f"data = {spec.name!r}")
+        return to_parts(locate.call(module.load, spec.name, "data", source, **spec.arguments), f"data = {spec.name!r}")
     factory = locate.load(spec.name, places.recipe, "data")
     loaded = locate.call(factory, spec.name, "data", **spec.arguments)
     return to_parts(loaded, f"data = {spec.name!r}")
 
 
 def digest(spec: DataSpec, folder: Path) -> dict[str, Any]:
-    """What names the content in a fingerprint: a digest for our own sets, the loader's code for a user's."""
-    from pipeline.fingerprint import code_of
+    """What names the content in a fingerprint: the loader's code, and for our own sets a digest of the files."""
+    from pipeline.fingerprint import ROOT, code_of
 
     if spec.name in SHIPPED:
-        return {"name": spec.name, "digest": importlib.import_module(SHIPPED[spec.name]).digest()}
+        module = SHIPPED[spec.name]
+        code = code_of(ROOT.joinpath(*module.split(".")).with_suffix(".py"))
+        return {"name": spec.name, "digest": importlib.import_module(module).digest(), "code": code}
     return {"name": spec.name, "code": code_of(locate.source_of(spec.name, folder, "data"), folder)}
 
 

@@ -24,11 +24,12 @@ def fingerprint(ingredients: Mapping[str, Any]) -> str:
 
 
 def code_of(source: Path, folder: Path | None = None) -> dict[str, str]:
-    """Digests of a source file and of what it imports from the project, or from `folder` (a recipe's), at any depth.
+    """Digests of a source file and of what it imports from the project, at any depth.
 
-    Comments, docstrings and layout don't count: the digest is of the syntax tree.
+    The project is ours, a recipe's `folder`, and the source's own package unless it is an installed one. Comments,
+    docstrings and layout don't count: the digest is of the syntax tree.
     """
-    roots = (ROOT, folder.resolve()) if folder else (ROOT,)
+    roots = tuple(dict.fromkeys([ROOT, *([folder.resolve()] if folder else []), *_home(source.resolve())]))
     seen: dict[Path, str] = {}
     waiting = [source.resolve()]
     while waiting:
@@ -41,6 +42,16 @@ def code_of(source: Path, folder: Path | None = None) -> dict[str, str]:
             waiting.extend(found for found in _files_of(module, path, roots) if found not in seen)
     named = {_name(path, roots): digest for path, digest in seen.items()}
     return {name: digest for name, digest in sorted(named.items()) if name not in SHOWN_ONLY}
+
+
+def _home(source: Path) -> list[Path]:
+    """The folder that a source's package is imported from; none for a library, whose version speaks for it."""
+    if {"site-packages", "dist-packages"} & set(source.parts):
+        return []
+    folder = source.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return [folder]
 
 
 def libraries(names: Iterable[str]) -> dict[str, str]:
@@ -79,7 +90,7 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
     source = path.read_bytes()
     try:
         tree = ast.parse(source)
-    except SyntaxError:
+    except (SyntaxError, ValueError):  # an extension module, say
         return sha256_bytes(source), ()
     modules: list[str] = []
     for node in ast.walk(tree):
@@ -87,7 +98,8 @@ def _read(path: Path) -> tuple[str, tuple[str, ...]]:
             modules += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = "." * node.level + (node.module or "")
-            modules += [base, *(f"{base.rstrip('.') and base + '.'}{alias.name}" for alias in node.names)]
+            below = base if base.endswith(".") else base + "."
+            modules += [base, *(below + alias.name for alias in node.names)]
         body = getattr(node, "body", None)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and body:
             first = body[0]

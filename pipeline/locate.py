@@ -33,11 +33,11 @@ def source_of(spec: str, folder: Path, key: str) -> Path:
     with _importable(folder):
         try:
             found = importlib.util.find_spec(module)
-        except (ImportError, ValueError) as error:
-            found, reason = None, f": {error}"
+        except Exception as error:  # a parent package of the user's may raise anything
+            found, reason = None, f": {type(error).__name__}: {error}"
         else:
-            reason = ""
-    if found is None or found.origin is None:
+            reason = " with a source file" if found else ""
+    if found is None or found.origin is None or not Path(found.origin).is_file():
         raise NotFound(
             f"There is no module {module!r}{reason}",
             where=f"{key} = {spec!r}",
