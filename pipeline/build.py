@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +86,14 @@ class Builder:
                     f"The step stopped: {type(error).__name__}: {error}",
                     where=node.id,
                     remedy="make room (disk, memory) and run the command again: it goes on from what was done",
+                ) from error
+            except Exception as error:  # a step runs code of the user's, which may raise anything
+                details = self.store.scratch(node.fingerprint) / "traceback.txt"
+                details.write_text(traceback.format_exc(), encoding="utf-8")
+                raise StepFailed(
+                    f"The step failed: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}",
+                    where=f"{node.id} (traceback: {details})",
+                    remedy="look at what the recipe names: its factory, loss, metric and data",
                 ) from error
             return Done(node, artifact, False, artifact.seconds)
 

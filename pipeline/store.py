@@ -174,7 +174,7 @@ class Store:
 
     def drop_broken(self, fingerprint: str) -> None:
         """Removes a damaged artifact's record and those of its files that are damaged."""
-        with contextlib.suppress(ValueError, TypeError, OSError):
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OSError):
             for entry in json.loads(self._entry(fingerprint).read_bytes())["files"].values():
                 place = self.objects / entry["sha256"][:2] / entry["sha256"]
                 if place.is_file() and sha256_file(place) != entry["sha256"]:
