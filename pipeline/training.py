@@ -167,15 +167,20 @@ def _resume(path: Path, network: nn.Module, optimizer: Any) -> tuple[int, float]
     try:
         with safe_open(path, framework="pt") as stream:
             metadata = stream.metadata()
+            reached = int(metadata["epoch"]), float(metadata["mean"])
             tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
         state = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-        network.load_state_dict(state)
-    except (SafetensorError, RuntimeError, KeyError):
+        wanted = {key: value.shape for key, value in network.state_dict().items()}
+        # Asked beforehand: load_state_dict takes in what fits before it refuses the rest.
+        if {key: value.shape for key, value in state.items()} != wanted:
+            return 0, math.nan
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
         return 0, math.nan
+    network.load_state_dict(state)
     for place, parameter in enumerate(network.parameters()):
         if (momentum := tensors.get(f"momentum.{place}")) is not None:
             optimizer.state[parameter]["momentum_buffer"] = momentum.to(memory_format=_format(parameter))
-    return int(metadata["epoch"]), float(metadata["mean"])
+    return reached
 
 
 def _format(tensor: Tensor) -> Any:
