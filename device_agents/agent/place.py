@@ -6,6 +6,7 @@ After it, every line on stdin is a request, {"do": ..., "id": ..., ...}; the ans
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import json
@@ -13,6 +14,7 @@ import os
 import platform
 import shutil
 import sys
+import threading
 import time
 from typing import Any, Dict, Optional
 
@@ -49,6 +51,62 @@ def _partials(request: Dict[str, Any]) -> str:
     return os.path.join(folder, ".%s.%s." % (name[:40], request["sha256"][:16]))
 
 
+class _Follower(threading.Thread):
+    """Takes the digest of a file while it arrives: the reading and the transfer then take the same time."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self._whole = threading.Event()
+        self._digest = hashlib.sha256()
+        self._read = False
+
+    def run(self) -> None:
+        try:
+            while not os.path.exists(self._path) and not self._whole.wait(0.01):
+                pass
+            with open(self._path, "rb") as stream:
+                while True:
+                    last = self._whole.is_set()
+                    for chunk in iter(lambda: stream.read(1 << 20), b""):
+                        self._digest.update(chunk)
+                    if last:
+                        self._read = True
+                        return
+                    self._whole.wait(0.01)
+        except OSError:
+            pass
+
+    def finish(self) -> Optional[str]:
+        """The digest of the whole file, once nothing more will come; None where it could not be read."""
+        self._whole.set()
+        self.join()
+        return self._digest.hexdigest() if self._read else None
+
+
+_following: Dict[str, _Follower] = {}
+
+
+def _finish(temporary: str) -> Optional[str]:
+    follower = _following.pop(temporary, None)
+    return follower.finish() if follower else None
+
+
+# Another push of the same content may be under way: what is seen here now can be gone a moment later.
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 def plan(request: Dict[str, Any]) -> Dict[str, Any]:
     """Before sending: is it there already? If not: the name to write to, what an earlier try has left, the room."""
     path = request["path"]
@@ -60,15 +118,21 @@ def plan(request: Dict[str, Any]) -> Dict[str, Any]:
     free = found.f_bavail * found.f_frsize
     # A name of its own for every try: late writes of a try that was cut must not land in this one's file.
     temporary = _partials(request) + request["token"] + ".part"
-    left = sorted(glob.glob(glob.escape(_partials(request)) + "*.part"), key=os.path.getsize)
+    left = sorted(glob.glob(glob.escape(_partials(request)) + "*.part"), key=_size)
     sent, prefix = 0, hashlib.sha256().hexdigest()
-    if left and 0 < os.path.getsize(left[-1]) <= request["size"] and free > 2 * request["size"]:
-        prefix = _digest(left[-1], temporary)
-        sent = os.path.getsize(temporary)
+    if left and 0 < _size(left[-1]) <= request["size"] and free > 2 * request["size"]:
+        try:
+            prefix = _digest(left[-1], temporary)
+            sent = os.path.getsize(temporary)
+        except FileNotFoundError:
+            pass
+        _tidy(folder, 60.0)  # not at once: what still grows belongs to another push
     elif left:
         for leftover in left:  # no room for a copy: what is left makes room instead
-            os.unlink(leftover)
+            _unlink(leftover)
         free = os.statvfs(folder).f_bavail * found.f_frsize
+    _following[temporary] = _Follower(temporary)
+    _following[temporary].start()
     return {"present": False, "temporary": temporary, "sent": sent, "prefix_sha256": prefix, "free": free}
 
 
@@ -76,26 +140,27 @@ def commit(request: Dict[str, Any]) -> Dict[str, Any]:
     """After sending: checks the digest, here on the device, then one rename. {"sha256": found, "whole": bool}."""
     temporary, path = request["temporary"], request["path"]
     try:
-        found = _digest(temporary)
+        found = _finish(temporary) or _digest(temporary)
+        if found != request["sha256"]:
+            os.unlink(temporary)
+            return {"whole": False, "sha256": found}
+        # No fsync, which is slower than the transfer on many cards: what a power cut damages, the next digest finds.
+        os.replace(temporary, path)
     except FileNotFoundError:
         # Another push of the same content was done first and tidied up.
         return {"whole": os.path.isfile(path) and _digest(path) == request["sha256"], "sha256": ""}
-    if found != request["sha256"]:
-        os.unlink(temporary)
-        return {"whole": False, "sha256": found}
-    # No fsync, which is slower than the transfer on many cards: what a power cut damages, the next digest finds.
-    os.replace(temporary, path)
     for leftover in glob.glob(glob.escape(_partials(request)) + "*.part"):
-        os.unlink(leftover)
+        _unlink(leftover)
     _tidy(os.path.dirname(path))
     return {"whole": True, "sha256": found}
 
 
 def _tidy(folder: str, older_s: float = 86400.0) -> None:
+    """Removes what tries that nobody goes on with have left."""
     for leftover in glob.glob(os.path.join(glob.escape(folder), ".*.part")):
         try:
             if time.time() - os.path.getmtime(leftover) > older_s:
-                os.unlink(leftover)
+                _unlink(leftover)
         except OSError:
             pass
 
@@ -122,6 +187,7 @@ def make(request: Dict[str, Any]) -> Dict[str, Any]:
 def remove(request: Dict[str, Any]) -> Dict[str, Any]:
     """A file, or a folder with all in it; nothing where it isn't there."""
     path = request["path"]
+    _finish(path)
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):

@@ -18,7 +18,7 @@ from device_agents.errors import LinkLost
 if TYPE_CHECKING:
     from device_agents.farm.inventory import DeviceEntry
 
-# With its headers this fills one SSH packet of 32 KiB; a whole 32 KiB makes two, for a quarter more CPU time (measured).
+# With its headers this fills one SSH packet of 32 KiB; a whole 32 KiB makes two, at a quarter more CPU time (measured).
 _CHUNK = 32600
 _SLICE_S = 0.5
 _KEPT_ERRORS = 1 << 16

@@ -97,6 +97,32 @@ def test_push_on_a_frozen_link_ends_by_the_watchdog_and_late_writes_do_no_harm(
     assert sha256_file(remote) == digest
 
 
+def test_two_pushes_of_one_file_at_a_time_both_succeed(server: Loopback, tmp_path: Path) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(os.urandom(10 * MEGABYTE))
+    digest, remote = sha256_file(local), tmp_path / "d" / "file"
+    ready = threading.Barrier(2)
+    failed: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            with SshConnection.open(server.entry()) as connection:
+                connection.place(do="free", path=str(tmp_path))
+                ready.wait(30)
+                connection.push(local, str(remote), digest)
+        except BaseException as error:
+            failed.append(error)
+
+    senders = [threading.Thread(target=send) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join(60)
+    assert failed == []
+    assert sha256_file(remote) == digest
+    assert [path.name for path in remote.parent.iterdir()] == ["file"]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB."""
