@@ -44,6 +44,10 @@ def check_labels(parts: DataParts, classes: int, where: str) -> None:
             raise BadData(
                 f"The labels of {name!r} are {y.dtype}, not class numbers", where=where, remedy="give int64 labels"
             )
+        if y.ndim != 1:
+            raise BadData(
+                f"The labels of {name!r} have the shape {list(y.shape)}", where=where, remedy="give one number a sample"
+            )
         if y.min() < 0 or y.max() >= classes:
             raise BadData(
                 f"The labels of {name!r} run from {y.min()} to {y.max()}, the network has {classes} outputs",

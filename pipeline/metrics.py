@@ -20,7 +20,10 @@ def metric(name: str, folder: Path) -> Metric:
     if name == "top-1":
         return top1
     function = locate.load(name, folder, "metric.name")
-    return lambda outputs, targets: float(locate.call(function, name, "metric.name", outputs, targets))
+    # float() inside the call: what gives no number is named like what raises.
+    return lambda outputs, targets: locate.call(
+        lambda *both: float(function(*both)), name, "metric.name", outputs, targets
+    )
 
 
 def top1(outputs: NDArray[np.float32], targets: NDArray[Any]) -> float:

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ def _find(source: Source) -> dict[str, bytes]:
         try:
             _fetch_into(cached, fetch)
             return _read(cached)
-        except (OSError, subprocess.SubprocessError, BadData) as error:
+        except (OSError, HTTPException, subprocess.SubprocessError, BadData) as error:
             tried.append(f"{fetch.__doc__}: {_last_line(error)}")
     raise DataMissing(
         "Fashion-MNIST can't be found or fetched. Tried:\n    " + "\n    ".join(tried),
@@ -165,7 +166,9 @@ def _from_debian(folder: Path) -> Path:
             raise OSError(done.stderr.strip() or f"exit status {done.returncode}")
         # A new machine has no package lists yet; updating them takes root, and where it fails the second try says why.
         subprocess.run(["apt-get", "update"], capture_output=True, timeout=600)
-    package = next(folder.glob("*.deb"))
+    package = next(folder.glob("*.deb"), None)
+    if package is None:
+        raise OSError("it left no .deb file")
     subprocess.run(["dpkg", "-x", str(package), str(folder / "x")], check=True, capture_output=True, timeout=600)
     return folder / "x" / DEBIAN_FOLDER
 

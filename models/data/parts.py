@@ -85,6 +85,14 @@ def to_parts(loaded: Any, where: str) -> DataParts:
         )
     for name in NAMES:
         _check(getattr(parts, name), name, where)
+    for name in NAMES[1:]:
+        if getattr(parts, name).x.shape[1:] != parts.train.x.shape[1:]:
+            got, want = (list(part.x.shape[1:]) for part in (getattr(parts, name), parts.train))
+            raise BadData(
+                f"The samples of the part {name!r} have the shape {got}, those of 'train' {want}",
+                where=where,
+                remedy="mend the data set's loader",
+            )
     return parts
 
 
@@ -96,7 +104,9 @@ def _part(pair: Any, name: str, where: str) -> Part:
         x = np.ascontiguousarray(np.asarray(x), dtype=np.float32)
         y = np.asarray(y)
     except (TypeError, ValueError) as error:
-        raise BadData(f"The part {name!r} is no (x, y) pair of arrays: {error}", where=where) from error
+        raise BadData(
+            f"The part {name!r} is no (x, y) pair of arrays: {error}", where=where, remedy="mend the data set's loader"
+        ) from error
     return Part(x, y.astype(np.int64) if np.issubdtype(y.dtype, np.integer) else y.astype(np.float32))
 
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pipeline import data, network
 from pipeline.distillation import teacher_of
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
-from pipeline.steps.train import loss_function, percent, validation_metric
+from pipeline.steps.train import count, loss_function, percent, validation_metric
 from pipeline.training import Run, Schedule, train
 
 
@@ -48,5 +48,5 @@ class Distil(Step[DistilParameters]):
         value = validation_metric(net, parts, parameters.metric, work.places)
         return {
             "validation": value,
-            "figure": f"{percent(parameters.metric, value)} on validation, {schedule.epochs} epochs",
+            "figure": f"{percent(parameters.metric, value)} on validation, {count(schedule.epochs, 'epoch')}",
         }

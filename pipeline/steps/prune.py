@@ -10,7 +10,7 @@ from pipeline import data, network
 from pipeline.pruning.schedule import share_after
 from pipeline.pruning.shrink import Evidence, Outcome, Wish, shrink
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
-from pipeline.steps.train import loss_function
+from pipeline.steps.train import count, loss_function
 from pipeline.training import Schedule
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _evidence(net: nn.Module, part: Part, schedule: Schedule, work: Work) -> Evi
 
 
 def _summary(parameters: PruneParameters, outcome: Outcome, sizes: dict[str, list[int]]) -> dict[str, Any]:
-    gone = [f"{len(outcome.blocks)} blocks"] if outcome.blocks else []
+    gone = [count(len(outcome.blocks), "block")] if outcome.blocks else []
     if outcome.channels:
         lost = sum(before - after for before, after in outcome.channels.values())
         gone.append(f"{lost} of {sum(before for before, _ in outcome.channels.values())} channels")

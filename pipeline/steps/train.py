@@ -56,7 +56,7 @@ class Train(Step[TrainParameters]):
                 "train",
             )
             train(run, work.scratch, work.progress)
-            made = f"{parameters.schedule.epochs} epochs"
+            made = count(parameters.schedule.epochs, "epoch")
         network.keep(net, PruningPlan(), work.out)
         value = validation_metric(net, parts, parameters.metric, work.places)
         return {"validation": value, "figure": f"{percent(parameters.metric, value)} on validation, {made}"}
@@ -87,6 +87,11 @@ def validation_metric(net: nn.Module, parts: DataParts, name: str, places: Place
 
     outputs = logits_of(net, torch.from_numpy(parts.validation.x)).numpy()
     return metric(name, places.recipe)(outputs, parts.validation.y)
+
+
+def count(number: int, what: str) -> str:
+    """`1 epoch`, `3 epochs`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def percent(name: str, value: float) -> str:
