@@ -184,4 +184,6 @@ def _from_authors(folder: Path) -> Path:
 
 
 def _last_line(error: BaseException) -> str:
+    if isinstance(error, EdgewrightError):
+        return error.what
     return (str(error).strip().splitlines() or [type(error).__name__])[-1]
