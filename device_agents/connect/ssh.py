@@ -50,11 +50,15 @@ class SshProcess(Process):
             self._errors = (self._errors + data)[-_KEPT_ERRORS:]
 
     def send(self, data: bytes) -> None:
+        import paramiko
+
         view = memoryview(data)
         moved = time.monotonic()
         while view:
             try:
                 count = self._channel.send(view[:_CHUNK])
+            except paramiko.SSHException as error:  # a new exchange of keys that got no answer
+                raise BrokenPipeError(str(error)) from error
             except TimeoutError:
                 # The window is full: the other side has stopped reading, and nothing but us will notice.
                 if time.monotonic() - moved > self._stall_s:
@@ -67,7 +71,7 @@ class SshProcess(Process):
             moved = time.monotonic()
 
     def close_input(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(Exception):  # a link that is broken already may object in many ways
             self._channel.shutdown_write()
 
     def receive(self, timeout: float) -> bytes | None:
@@ -94,7 +98,7 @@ class SshProcess(Process):
         return status
 
     def close(self) -> None:
-        with suppress(OSError, EOFError):
+        with suppress(Exception):
             self._channel.close()
 
 
@@ -106,6 +110,8 @@ class SshConnection(Connection):
         super().__init__(name, python)
         self._link = link
         self._stall_s = stall_s
+        # Set before the link is closed: who is stuck in a transfer wakes up before paramiko calls the transport dead.
+        self._closed = False
         self._sftp: Any = None
         self._has_sftp = True
 
@@ -126,6 +132,8 @@ class SshConnection(Connection):
         return SshProcess(channel, self._stall_s, self.close_link)
 
     def append(self, local: Path, remote: str, offset: int, moved: Callable[[int], None]) -> None:
+        import paramiko
+
         with self._watchdog(moved) as told:
             try:
                 sftp = self._open_sftp()
@@ -133,7 +141,8 @@ class SshConnection(Connection):
                     self._append_sftp(sftp, local, remote, offset, told)
                 else:
                     self._append_cat(local, remote, offset, told)
-            except EOFError as error:
+            except (EOFError, paramiko.SSHException) as error:
+                # paramiko says it in either way, by where in a request the connection went.
                 raise self._lost("sending a file", remote) from error
             except OSError as error:
                 if not self.alive():
@@ -214,7 +223,8 @@ class SshConnection(Connection):
         )
 
     def alive(self) -> bool:
-        return bool(self._link.transport.is_active())
+        return not self._closed and bool(self._link.transport.is_active())
 
     def close_link(self) -> None:
+        self._closed = True
         self._link.close()
