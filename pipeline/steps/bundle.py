@@ -30,7 +30,7 @@ class Bundle(Step[BundleParameters]):
     """From `model` (an export or its INT8) and `check`, leaves model.onnx and manifest.json."""
 
     name: ClassVar[str] = "bundle"
-    libraries: ClassVar[tuple[str, ...]] = ()
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     Parameters: ClassVar[type[StepParameters]] = BundleParameters
 
     def run(self, inputs: Mapping[str, Input], parameters: BundleParameters, work: Work) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Check(Step[CheckParameters]):
     """
 
     name: ClassVar[str] = "check"
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxruntime", "numpy", "safetensors")
     Parameters: ClassVar[type[StepParameters]] = CheckParameters
 
     def run(self, inputs: Mapping[str, Input], parameters: CheckParameters, work: Work) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class Export(Step[ExportParameters]):
     """From `model`, leaves model.onnx (what is shipped) and named.onnx (the same with the modules' names in it)."""
 
     name: ClassVar[str] = "export"
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "safetensors")
     Parameters: ClassVar[type[StepParameters]] = ExportParameters
 
     def run(self, inputs: Mapping[str, Input], parameters: ExportParameters, work: Work) -> dict[str, Any]:
