@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Callable
@@ -161,7 +162,7 @@ def test_plan_seed_changes_every_step_with_the_network(project: Path) -> None:
 
 def test_plan_library_version_changes_the_steps_that_use_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = _plan(project)
-    real = fingerprints.version
+    real = importlib.metadata.version
     monkeypatch.setattr(fingerprints, "version", lambda name: "99" if name == "onnxscript" else real(name))
     after = _plan(project)
     changed = {id_ for id_, node in before.nodes.items() if node.fingerprint != after.nodes[id_].fingerprint}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from device_agents.bundle import read_bundle
 from pipeline.build import Builder, bundle_folder
@@ -54,6 +55,7 @@ def conv(inputs, outputs):
 STRIPES = '''\
 """Pictures with level, upright or slanting stripes under noise."""
 import numpy as np
+import pytest
 
 
 def load():
@@ -70,6 +72,7 @@ def load():
 '''
 
 
+@pytest.mark.slow
 def test_own_model_and_data_go_from_six_lines_to_bundles(
     tmp_path: Path, in_folder: Callable[[str], tuple[Plan, Builder]]
 ) -> None:

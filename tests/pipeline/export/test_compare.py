@@ -10,9 +10,9 @@ import pytest
 from onnx import numpy_helper
 
 from pipeline.export.compare import int8_drift, run_file, sqnr, torch_drift, worst_difference
-from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization.static import quantise_static
 from tests.pipeline import nets
+from tests.pipeline.export.exported import exported_net
 
 LAYERS = ["norm", "blocks.0.norm1", "blocks.0.norm2", "blocks.1.norm1", "blocks.2.norm2", "blocks.2.shortcut.1", "head"]
 X = nets.pictures(32).numpy()
@@ -20,7 +20,7 @@ X = nets.pictures(32).numpy()
 
 @pytest.fixture(scope="module")
 def exported() -> onnx.ModelProto:
-    return to_onnx(nets.make("resnet"), nets.pictures(1), 20)
+    return exported_net("resnet")
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +65,9 @@ def test_run_file_takes_one_sample_at_a_time(exported: onnx.ModelProto) -> None:
     assert (run_file(exported.SerializeToString(), X[1:2])[0] == outputs[1]).all()
 
 
-def test_torch_drift_finds_nothing_where_nothing_drifts(exported: onnx.ModelProto) -> None:
-    assert torch_drift(nets.make("resnet"), exported, X, 1e-3).startswith("no single layer drifts")
+@pytest.mark.parametrize("name", ["resnet", "mobile", "concat", "flat"])
+def test_torch_drift_finds_nothing_where_nothing_drifts(name: str) -> None:
+    assert torch_drift(nets.make(name), exported_net(name), X, 1e-3).startswith("no single layer drifts")
 
 
 @pytest.mark.parametrize("layer", LAYERS)

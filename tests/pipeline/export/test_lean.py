@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.export.compare import run_file
 from pipeline.export.lean import leanest, with_short_names, without_metadata
-from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization.static import quantise_static
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
+from tests.pipeline.export.exported import exported_net
 
 ELSEWHERE = """
 import hashlib, json, sys
@@ -32,7 +32,7 @@ for data in (named.SerializeToString(deterministic=True), leanest(named)):
 
 @pytest.fixture(scope="module")
 def exported() -> onnx.ModelProto:
-    return to_onnx(nets.make("mobile"), nets.pictures(1), 20)
+    return exported_net("mobile")
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,7 @@ def test_lean_leaves_names_alone_where_a_subgraph_may_use_them() -> None:
     onnx.checker.check_model(onnx.load_from_string(leanest(model)), full_check=True)
 
 
+@pytest.mark.slow  # the steps' contract test asks the same of the export step
 def test_lean_same_bytes_in_another_process_with_another_working_folder(
     exported: onnx.ModelProto, tmp_path: Path, project_root: Path
 ) -> None:

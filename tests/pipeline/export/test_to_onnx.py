@@ -11,18 +11,25 @@ from torch import Tensor, nn
 from pipeline.export.compare import run_file, worst_difference
 from pipeline.export.to_onnx import INPUT, OUTPUT, NotExportable, module_of, to_onnx
 from tests.pipeline import nets
+from tests.pipeline.export.exported import exported_net
 
 
 @pytest.fixture(scope="module")
 def resnet() -> onnx.ModelProto:
-    return to_onnx(nets.make("resnet"), nets.pictures(1), 20)
+    return exported_net("resnet")
 
 
-@pytest.mark.parametrize("name", [*nets.NETS, "flat18"])
+FAST = ("resnet", "mobile", "concat", "flat")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*FAST, *(pytest.param(name, marks=pytest.mark.slow) for name in (*nets.NETS, "flat18") if name not in FAST)],
+)
 def test_export_gives_what_torch_gives(name: str) -> None:
     opset = 18 if name.endswith("18") else 20
     net = nets.make(name.removesuffix("18"))
-    model = to_onnx(net, nets.pictures(1), opset)
+    model = exported_net(name.removesuffix("18"), opset)
     onnx.checker.check_model(model, full_check=True)
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [opset]
     x = nets.pictures(5)

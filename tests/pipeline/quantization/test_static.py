@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -9,17 +11,17 @@ from onnx import TensorProto, numpy_helper
 
 from pipeline.export.compare import run_file, sqnr
 from pipeline.export.lean import leanest
-from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization.static import NotQuantisable, quantise_static
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
+from tests.pipeline.export.exported import exported_net
 
 X = nets.pictures(64, seed=2).numpy()
 
 
 @pytest.fixture(scope="module")
 def exported() -> onnx.ModelProto:
-    return to_onnx(nets.make("vgg"), nets.pictures(1), 20)
+    return exported_net("vgg")
 
 
 def _scales(model: onnx.ModelProto) -> list[tuple[int, int]]:
@@ -81,7 +83,7 @@ def test_int8_ranges_come_from_the_calibration_samples(exported: onnx.ModelProto
     [np.ones((4, 1, 9, 9), np.float32), np.ones((4, 64), np.float32), np.ones((4, 1, 8, 8), np.float64)],
     ids=["shape", "rank", "dtype"],
 )
-def test_wrong_calibration_is_refused_in_one_line(exported: onnx.ModelProto, samples: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_wrong_calibration_is_refused_in_one_line(exported: onnx.ModelProto, samples: Any) -> None:
     with pytest.raises(NotQuantisable, match="refused the model") as caught:
         quantise_static(exported, samples, "uint8", True, False)
     assert "\n" not in caught.value.what

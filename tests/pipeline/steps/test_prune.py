@@ -20,7 +20,7 @@ from pipeline.pruning import criteria
 from pipeline.pruning.selection import ImpossibleRatio
 from pipeline.pruning.shrink import Evidence, Wish, shrink
 from pipeline.steps.base import NetworkSpec, Work
-from pipeline.steps.prune import DidNotShrink, Prune
+from pipeline.steps.prune import DidNotShrink, Prune, PruneParameters
 from pipeline.training import cross_entropy
 from tests.pipeline.conftest import RECIPE, Built
 
@@ -78,35 +78,33 @@ def test_prune_impossible_ratio_leaves_nothing(
     built: Built, tmp_path: Path, changed: dict[str, Any], says: str
 ) -> None:
     (tmp_path / "out").mkdir()
-    parameters = Prune.Parameters.model_validate({**built.plan.nodes["pruned/prune"].parameters, **changed})
+    parameters = PruneParameters.model_validate({**built.plan.nodes["pruned/prune"].parameters, **changed})
     with pytest.raises(ImpossibleRatio, match=says):
         Prune().run(
             built.inputs("pruned/prune"),
             parameters,
-            Work(tmp_path / "out", tmp_path, built.places, Silent()),  # type: ignore[arg-type]
+            Work(tmp_path / "out", tmp_path, built.places, Silent()),
         )
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_prune_that_did_not_shrink_fails(built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import copy
+
     from pipeline.steps import prune
 
-    real = prune.shrink
-
     def only_says_so(net: Any, original: Any, *rest: Any) -> Any:
-        import copy
-
-        return real(copy.deepcopy(net), original, *rest)  # actions are told, the network stays
+        return shrink(copy.deepcopy(net), original, *rest)  # actions are told, the network stays
 
     monkeypatch.setattr(prune, "shrink", only_says_so)
     (tmp_path / "out").mkdir()
-    parameters = Prune.Parameters.model_validate(built.plan.nodes["pruned/prune"].parameters)
+    parameters = PruneParameters.model_validate(built.plan.nodes["pruned/prune"].parameters)
     parameters = parameters.model_copy(update={"criterion": "l1", "blocks": 0.0})
     with pytest.raises(DidNotShrink):
         Prune().run(
             built.inputs("pruned/prune"),
             parameters,
-            Work(tmp_path / "out", tmp_path, built.places, Silent()),  # type: ignore[arg-type]
+            Work(tmp_path / "out", tmp_path, built.places, Silent()),
         )
     assert list((tmp_path / "out").iterdir()) == []
 
