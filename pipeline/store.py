@@ -148,9 +148,11 @@ class Store:
     def making(self, fingerprint: str, on_wait: Callable[[], None]) -> Iterator[None]:
         """One process makes an artifact at a time; a second one waits (`on_wait` says so) and then finds it made."""
         with self._lock(fingerprint, fcntl.LOCK_EX, on_wait):
-            yield
-        with contextlib.suppress(OSError):
-            (self.locks / fingerprint).unlink()
+            try:
+                yield
+            finally:
+                # While it is held: whoever waits for it sees that its file is gone, and asks anew.
+                (self.locks / fingerprint).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -229,7 +231,14 @@ class Store:
                         ) from None
                     on_wait()
                     fcntl.flock(stream, kind)
-                # The one before us may have removed the file on its way out: then this lock guards nothing.
-                if path.exists() and os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
+                if self._is_there(path, stream.fileno()):
                     yield
                     return
+
+    @staticmethod
+    def _is_there(path: Path, handle: int) -> bool:
+        """Whether `path` is still the open file: one removed by the holder before us guards nothing."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(handle))
+        except FileNotFoundError:
+            return False

@@ -58,11 +58,17 @@ def bundles(state: Path) -> set[str]:
 
 
 def test_damaged_artifact_is_named_and_mended(own_state: Path) -> None:
-    largest = max((own_state / "store" / "objects").glob("*/*"), key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
+    record = next(
+        found
+        for path in (own_state / "store" / "artifacts").glob("*.json")
+        if (found := json.loads(path.read_text()))["step"] == "samples"
+    )
+    digest = record["files"]["evaluation.npz"]["sha256"]
+    damaged = own_state / "store" / "objects" / digest[:2] / digest
+    content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
-    largest.chmod(0o644)
-    largest.write_bytes(content)
+    damaged.chmod(0o644)
+    damaged.write_bytes(content)
     ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
     ended.assert_plain()
     assert "./inv store.verify --remove" in ended.text
