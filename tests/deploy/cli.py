@@ -27,7 +27,7 @@ class Ended:
 
 
 def environment(state: Path, **more: str) -> dict[str, str]:
-    """The environment of a task whose state lies in `state`; one thread, so that tests agree on roundings and share cores."""
+    """The environment of a task whose state lies in `state`; one thread, so that cores are shared."""
     return {**os.environ, "EDGEWRIGHT_ROOT": str(ROOT), "EDGEWRIGHT_STATE": str(state), "OMP_NUM_THREADS": "1", **more}
 
 
