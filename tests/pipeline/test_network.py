@@ -14,6 +14,7 @@ from pipeline import network
 from pipeline.locate import NotFound
 from pipeline.network import BadNetwork
 from pipeline.pruning.plan import PruningPlan
+from pipeline.recipe import read_recipe
 from pipeline.steps.base import NetworkSpec
 from tests.pipeline import nets
 
@@ -147,3 +148,15 @@ def test_measure_of_the_shipped_networks_is_what_they_say() -> None:
     x = torch.zeros(1, 1, 28, 28)
     assert network.measure(resnet8(), x).params == 77_754
     assert network.measure(resnet20(), x).params == 272_186
+
+
+def test_shipped_weights_fit_their_recipe(tmp_path: Path) -> None:
+    recipe = read_recipe("resnet8", tmp_path)
+    assert recipe.weights is not None
+    spec = NetworkSpec(factory=recipe.factory, arguments=recipe.arguments, seed=recipe.seed)
+    net = network.original(spec, recipe.folder)
+    before = network.weights_of(net)
+    path = recipe.folder / recipe.weights
+    network.load_weights(net, path)
+    assert network.weights_of(net) != before
+    assert path.stat().st_size < 2_000_000

@@ -103,7 +103,7 @@ def test_bundle_names_the_fingerprints_behind_it(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", ["digits", "resnet20"])
+@pytest.mark.parametrize("model", ["digits", "resnet8", "resnet20"])
 def test_shipped_recipe_plans_for_every_shipped_target(model: str, tmp_path: Path) -> None:
     for target in ("host", "raspberry-pi"):
         plan = make_plan(read_recipe(model, tmp_path), read_target(target, tmp_path))

@@ -19,7 +19,7 @@ def _read(folder: Path, content: str) -> None:
     read_recipe(str(path), folder)
 
 
-@pytest.mark.parametrize("name", ["digits", "resnet20"])
+@pytest.mark.parametrize("name", ["digits", "resnet8", "resnet20"])
 def test_shipped_recipe_reads(name: str, tmp_path: Path) -> None:
     recipe = read_recipe(name, tmp_path)
     assert recipe.name == name
