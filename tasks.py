@@ -110,36 +110,36 @@ def targets(c: Context) -> None:
 @plainly
 def store_list(c: Context) -> None:
     """Show what is in the store."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.store_list()
+    upkeep.store_list()
 
 
 @task(name="verify", help={"remove": "drop what is damaged, so that it is made anew"})
 @plainly
 def store_verify(c: Context, remove: bool = False) -> None:
     """Read every artifact and compare it with its digest."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.store_verify(remove)
+    upkeep.store_verify(remove)
 
 
 @task(name="gc", help={"budget": "what may stay, e.g. 500M or 2G"})
 @plainly
 def store_gc(c: Context, budget: str = "2G") -> None:
     """Drop what was used longest ago until the store fits the budget."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.store_gc(budget)
+    upkeep.store_gc(budget)
 
 
 @task(name="list", default=True)
 @plainly
 def devices_list(c: Context) -> None:
     """Show the devices of farm.toml."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.devices()
+    upkeep.devices()
 
 
 @task(
@@ -150,9 +150,9 @@ def devices_list(c: Context) -> None:
 @plainly
 def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
     """Show what a device is and how it is now."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.devices_probe(name or None, json)
+    upkeep.devices_probe(name or None, json)
 
 
 @task(
@@ -163,9 +163,9 @@ def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
 @plainly
 def devices_trust(c: Context, name: str, yes: bool = False, replace: bool = False) -> None:
     """Show a device's host key fingerprint and pin it."""
-    from pipeline import commands
+    from pipeline import upkeep
 
-    commands.devices_trust(name, yes, replace)
+    upkeep.devices_trust(name, yes, replace)
 
 
 @task(help={"target": "what it stands for", "farm": "farm file that gets its entry"})

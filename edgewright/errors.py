@@ -26,3 +26,7 @@ class EdgewrightError(Exception):
         if self.remedy:
             lines.append(f"  next:  {self.remedy}")
         return "\n".join(lines)
+
+
+class BadArgument(EdgewrightError):
+    """An argument on the command line that means nothing."""
