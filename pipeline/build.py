@@ -14,6 +14,7 @@ from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
 from pipeline.fingerprint import changes
 from pipeline.plan import Node, Plan
+from pipeline.rehearsal import rehearse
 from pipeline.steps.base import Places, Work
 from pipeline.steps.check import CheckFailed, NotSmaller
 from pipeline.steps.registry import step_class
@@ -54,8 +55,10 @@ class Builder:
         # machine with other work made a step 3x slower than sleeping does; the results are the same.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         done: dict[str, Done] = {}
+        needed = plan.needed_for(wanted)
         with self.store.using():
-            for node in plan.needed_for(wanted):
+            rehearse(needed, self.store, self.places)
+            for node in needed:
                 failed = next((done[name].trouble for name in node.inputs.values() if done[name].trouble), None)
                 if failed is not None:
                     done[node.id] = Done(node, None, False, 0.0, failed)

@@ -56,12 +56,7 @@ class Prune(Step[PruneParameters]):
         original = network.original(parameters.network, work.places.recipe)
         example = torch.from_numpy(part.x[:2].copy())
         before, whole = network.measure(net, example[:1]), network.measure(original, example[:1])
-        share = share_after(parameters.round, parameters.rounds)
-        wish = Wish(
-            parameters.blocks * share, parameters.filters * share, parameters.criterion, parameters.ranking,
-            parameters.min_width, parameters.alignment, parameters.round == parameters.rounds,
-        )  # fmt: skip
-        outcome = shrink(net, original, example, wish, _evidence(net, part, parameters.schedule, work))
+        outcome = prune_round(net, original, part, parameters, work)
         network.forward(net, example, parameters.network)
         after = network.measure(net, example[:1])
         if after.params >= before.params and outcome.actions:
@@ -73,6 +68,19 @@ class Prune(Step[PruneParameters]):
         plan.actions += outcome.actions
         network.keep(net, plan, work.out)
         return _summary(parameters, outcome, {"params": [whole.params, after.params], "macs": [whole.macs, after.macs]})
+
+
+def prune_round(net: nn.Module, original: nn.Module, part: Part, parameters: PruneParameters, work: Work) -> Outcome:
+    """Makes `net` smaller in place, judging importance on `part`. Raises ImpossibleRatio."""
+    import torch
+
+    share = share_after(parameters.round, parameters.rounds)
+    wish = Wish(
+        parameters.blocks * share, parameters.filters * share, parameters.criterion, parameters.ranking,
+        parameters.min_width, parameters.alignment, parameters.round == parameters.rounds,
+    )  # fmt: skip
+    example = torch.from_numpy(part.x[:2].copy())
+    return shrink(net, original, example, wish, _evidence(net, part, parameters.schedule, work))
 
 
 def _evidence(net: nn.Module, part: Part, schedule: Schedule, work: Work) -> Evidence:
