@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Silent
 from pipeline import data
 from pipeline.plan import Node
-from pipeline.steps.base import NetworkSpec, Places, Work
+from pipeline.steps.base import Places, Work
 from pipeline.steps.prune import PruneParameters, prune_round
 from pipeline.steps.train import TrainParameters, checked_network
 from pipeline.store import Store
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SAMPLES = 64
 
@@ -29,18 +33,16 @@ def rehearse(nodes: Sequence[Node], store: Store, places: Places) -> None:
         return
     parameters = TrainParameters.model_validate(dict(training.parameters))
     parts = data.load(parameters.data, places)
-    spec = NetworkSpec.model_validate(parameters.network.model_dump())
-    original, classes = checked_network(spec, parts, places)
+    original, classes = checked_network(parameters.network, parts, places)
     if parameters.schedule.loss == "cross-entropy":
         data.check_labels(parts, classes, f"data = {parameters.data.name!r}")
     work = Work(Path(), Path(), places, Silent())
-    networks = {}
+    networks: dict[str, nn.Module] = {}
     for node in rounds:
         net = networks.setdefault(node.variant, copy.deepcopy(original))
         try:
-            prune_round(
-                net, original, parts.train.first(SAMPLES), PruneParameters.model_validate(dict(node.parameters)), work
-            )
+            asked = PruneParameters.model_validate(dict(node.parameters))
+            prune_round(net, original, parts.train.first(SAMPLES), asked, work)
         except EdgewrightError as error:
             error.where = f"{node.id}: {error.where}" if error.where else node.id
             raise

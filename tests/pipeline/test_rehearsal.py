@@ -16,11 +16,10 @@ from pipeline.store import Store
 from targets.schema import read_target
 
 
-def builder_for(
-    folder: Path, shrink: str, factory: str = "models.architectures.resnet:resnet8"
-) -> tuple[Builder, list[str], Plan]:
+def builder_for(folder: Path, shrink: str) -> tuple[Builder, list[str], Plan]:
     (folder / "own.toml").write_text(
-        f'factory = "{factory}"\narguments = {{ stem_stride = 1 }}\ndata = "digits"\n[train]\nepochs = 10000\n[[shrink]]\n{shrink}\n'
+        'factory = "models.architectures.resnet:resnet8"\narguments = { stem_stride = 1 }\ndata = "digits"\n'
+        f"[train]\nepochs = 10000\n[[shrink]]\n{shrink}\n"
     )
     plan = make_plan(read_recipe(str(folder / "own.toml"), folder), read_target("host", folder))
     done: list[str] = []
