@@ -46,7 +46,8 @@ def describe(error: ValidationError, model: type[BaseModel]) -> tuple[str, str, 
         return f"Unknown key {problem['loc'][-1]!r}{more}", key, hint
     if problem["type"] == "missing":
         return f"The key {problem['loc'][-1]!r} is missing{more}", key, f"add {key} = ..."
-    return f"{problem['msg']}, got {problem['input']!r}{more}", key, "correct the value"
+    said, given = problem["msg"].removeprefix("Value error, "), repr(problem["input"])
+    return f"{said}, got {given if len(given) < 80 else given[:77] + '...'}{more}", key, "correct the value"
 
 
 def _fields_beside(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 import models
 from edgewright.errors import EdgewrightError
 from edgewright.toml import BadToml, describe, read_toml
 from models.data import SHIPPED
 from pipeline.locate import source_of
+from pipeline.pruning.criteria import CRITERIA
 from pipeline.training import Schedule
 
 BUILT_IN = Path(models.__file__).parent
@@ -56,7 +57,7 @@ class Shrink(_Strict):
     name: str = Field("pruned", pattern=r"^[a-z0-9][a-z0-9._-]{0,30}$")
     blocks: float = Field(0.0, ge=0, le=1, description="share of the removable residual blocks to remove")
     filters: float = Field(0.0, ge=0, lt=1, description="share of the channels to remove")
-    criterion: Literal["l1", "taylor"] = "taylor"
+    criterion: str = Field("taylor", description="a function of pipeline/pruning/criteria.py")
     ranking: Literal["local", "global"] = Field("local", description="local: the same share of every group")
     min_width: int = Field(8, ge=1, description="channels that every group keeps at least")
     samples: int = Field(2048, ge=32, description="training samples that the Taylor criterion sees")
@@ -66,6 +67,13 @@ class Shrink(_Strict):
     learning_rate: float = Field(0.1, gt=0)
     temperature: float = Field(4.0, gt=0, description="of the distillation from the unpruned teacher")
     distillation: float = Field(0.7, ge=0, le=1, description="weight of the teacher's loss; 0 is plain fine-tuning")
+
+    @field_validator("criterion")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in CRITERIA:
+            raise ValueError(f"there is no such criterion: take one of {', '.join(CRITERIA)}")
+        return value
 
     @model_validator(mode="after")
     def _shrinks(self) -> Shrink:
