@@ -12,7 +12,7 @@ from typing import Any
 
 from device_agents.errors import AgentFailed
 from device_agents.farm.job import Job
-from edgewright.files import pretty_json, write_atomically
+from edgewright.files import canonical_json, write_atomically
 
 SCHEMA = "edgewright-report/1"
 
@@ -48,7 +48,7 @@ class Report:
     def write(self, folder: Path) -> Path:
         """Writes the report into `folder`, whole or not at all; the name sorts by time. Returns the path."""
         path = folder / f"{self.id}.json"
-        write_atomically(path, pretty_json(self.to_json()))
+        write_atomically(path, canonical_json(self.to_json()))
         return path
 
     @classmethod
