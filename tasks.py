@@ -142,17 +142,13 @@ def devices_list(c: Context) -> None:
     upkeep.devices()
 
 
-@task(
-    name="probe",
-    positional=["name"],
-    help={"name": "device in farm.toml; left out: this machine", "json": "print JSON"},
-)
+@task(name="probe", positional=["name"], help={"name": "device in farm.toml; host: this machine", "json": "print JSON"})
 @plainly
-def devices_probe(c: Context, name: str = "", json: bool = False) -> None:
+def devices_probe(c: Context, name: str, json: bool = False) -> None:
     """Show what a device is and how it is now."""
     from pipeline import upkeep
 
-    upkeep.devices_probe(name or None, json)
+    upkeep.devices_probe(name, json)
 
 
 @task(

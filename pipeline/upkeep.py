@@ -71,13 +71,15 @@ def devices() -> None:
         print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
 
 
-def devices_probe(name: str | None, as_json: bool) -> None:
+def devices_probe(name: str, as_json: bool) -> None:
     """What a device is and how it is now."""
     from device_agents.farm.device import open_device
-    from device_agents.farm.inventory import Inventory, stand_in
+    from device_agents.farm.inventory import HOST, Inventory, stand_in
 
     project = Project.here()
-    entry = Inventory.read(project.farm_file).named(name) if name else stand_in("host")
+    inventory = Inventory.read(project.farm_file)
+    here = name == HOST and name not in inventory.entries
+    entry = stand_in(HOST) if here else inventory.named(name)
     with open_device(entry, state=project.state, cache=project.cache, progress=for_stream()) as device:
         found = device.probe()
     if as_json:

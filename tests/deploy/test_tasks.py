@@ -1,0 +1,55 @@
+"""What a person types reaches the task that it means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.cli import run
+from tests.doubles.loopback import Loopback, declare
+
+
+@pytest.mark.slow
+def test_probe_of_this_machine_tells_what_it_is(tmp_path: Path) -> None:
+    ended = run(tmp_path / "state", "devices.probe", "host", "--json")
+    assert ended.status == 0, ended.text
+    assert json.loads(ended.text)["facts"]["machine"]
+
+
+@pytest.mark.slow
+@pytest.mark.device
+def test_device_named_like_a_task_is_still_a_device(tmp_path: Path) -> None:
+    with Loopback(tmp_path / "device") as double:
+        declare(double, tmp_path / "farm.toml", "raspberry-pi", "double")
+        shown = run(tmp_path / "state", "devices", EDGEWRIGHT_ROOT=str(tmp_path))
+        probed = run(tmp_path / "state", "devices.probe", "double", EDGEWRIGHT_ROOT=str(tmp_path))
+        trusted = run(tmp_path / "state", "devices.trust", "double", EDGEWRIGHT_ROOT=str(tmp_path))
+    assert "double" in shown.text and "standing in" in shown.text
+    assert probed.status == 0 and probed.text.startswith("double\n"), probed.text
+    assert trusted.status == 0 and "double is trusted" in trusted.text
+
+
+def test_unknown_device_is_named_with_what_there_is(tmp_path: Path) -> None:
+    ended = run(tmp_path / "state", "devices.probe", "nobody", EDGEWRIGHT_ROOT=str(tmp_path))
+    ended.assert_plain()
+    assert "nobody" in ended.text
+
+
+def test_list_shows_every_task(tmp_path: Path) -> None:
+    ended = run(tmp_path / "state", "--list")
+    assert ended.status == 0
+    for task in (
+        "deploy",
+        "build",
+        "train",
+        "explain",
+        "models",
+        "targets",
+        "devices.trust",
+        "store.gc",
+        "test",
+        "lint",
+    ):
+        assert task in ended.text
