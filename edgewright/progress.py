@@ -80,6 +80,7 @@ class Bar:
             TextColumn("{task.fields[note]}", markup=False),
             console=Console(stderr=True),
             transient=True,
+            refresh_per_second=2,  # this machine may be the one that is measured
         )
         self._live.start()
         self._task = self._live.add_task(what, total=total, note="")
