@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.bundle import read_bundle
-from tests.deploy.cli import ROOT, environment, run
+from tests.deploy.cli import FINISHED, ROOT, environment, run
 from tests.deploy.conftest import Deployed
 
 pytestmark = pytest.mark.slow
@@ -138,7 +138,7 @@ def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, 
     ended = run(
         own_state, "deploy", "--model", str(own), "--target", "raspberry-pi", "--json", str(tmp_path / "o.json")
     )
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
     metrics = [variant["metric"] for variant in json.loads((tmp_path / "o.json").read_text())["variants"]]
     assert all(metric["name"] == "worst_class.py:recall" for metric in metrics)
     assert all(0 < metric["value"] <= 1 for metric in metrics)

@@ -6,12 +6,14 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.cli import ROOT, run, start
+from tests.deploy.cli import FINISHED, ROOT, run, start
 from tests.deploy.conftest import Deployed
 from tests.doubles.loopback import Loopback, declare
 
@@ -43,7 +45,7 @@ def test_killed_at_ten_random_moments_gives_the_same_bundles(deployed: Deployed,
         process.communicate()
     ended = run(state, *words)
     assert kills >= 5, "the deploy is too quick for this test: shorten the waits"
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
     outcome = json.loads((tmp_path / "o.json").read_text())
     assert bundles(state) == bundles(deployed.state)
     assert [variant["bytes"] for variant in outcome["variants"]] == [
@@ -76,14 +78,14 @@ def test_damaged_artifact_is_named_and_mended(own_state: Path) -> None:
     assert run(own_state, "store.verify", "--remove").status == 0
     assert run(own_state, "store.verify").status == 0
     again = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
-    assert again.status == 0, again.text
+    assert again.status in FINISHED, again.text
 
 
 def test_damaged_bundle_folder_is_made_again(deployed: Deployed, own_state: Path) -> None:
     model = next((own_state / "bundles").glob("*/model.onnx"))
     model.write_bytes(model.read_bytes()[:-1])
     ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
     assert run(own_state, "store.verify").status == 0
 
 
@@ -103,10 +105,29 @@ def test_two_deploys_to_one_device_at_once_name_the_holder(own_state: Path) -> N
     words = ("deploy", "--model", "digits", "--target", "raspberry-pi")
     first, second = start(own_state, *words), start(own_state, *words)
     texts = [first.communicate(timeout=600)[0], second.communicate(timeout=600)[0]]
-    statuses = sorted([first.returncode, second.returncode])
-    assert statuses[0] == 0, texts
-    busy = texts[0] if first.returncode else texts[1]
-    assert statuses[1] == 1 and "is busy" in busy and "Traceback" not in busy, texts
+    statuses = [first.returncode, second.returncode]
+    busy, ran = sorted(statuses, key=lambda status: status != 1)
+    assert busy == 1 and ran in FINISHED, texts
+    said = texts[0] if first.returncode == 1 else texts[1]
+    assert "is busy" in said and "Traceback" not in said, texts
+
+
+def test_report_of_a_busy_device_is_invalid_and_the_exit_status_says_so(own_state: Path) -> None:
+    """Three endless loops a core: the measured core belongs to others for most of the job."""
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * len(os.sched_getaffinity(0)))
+    ]
+    try:
+        ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+    assert ended.status == 4, ended.text
+    assert "the report is invalid" in ended.text
+    assert "of the measured cores' time" in ended.text
+    newest = max((own_state / "reports").glob("*.json"), key=lambda path: path.name)
+    assert json.loads(newest.read_text())["valid"] is False
 
 
 def test_store_is_not_collected_while_a_build_runs(own_state: Path) -> None:
@@ -131,10 +152,10 @@ def test_deploy_to_a_loopback_sshd_declared_as_a_raspberry_pi(
             own_state, "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", "raspberry-pi",
             "--json", str(tmp_path / "o.json"), EDGEWRIGHT_ROOT=str(root),
         )  # fmt: skip
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
     outcome = json.loads((tmp_path / "o.json").read_text())
     assert outcome["device"] == "my-pi"
-    assert outcome["valid"] is True
+    assert outcome["stand_in"] is True
     assert [variant["metric"] for variant in outcome["variants"]] == [
         variant["metric"] for variant in deployed.outcome["variants"]
     ]
