@@ -12,7 +12,7 @@ from edgewright.progress import for_stream
 from pipeline import build as building
 from pipeline import table
 from pipeline.outcome import step_of
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import SHARED, Plan, make_plan
 from pipeline.project import Project
 from pipeline.recipe import read_recipe, recipe_files
 from targets.schema import read_target, target_files
@@ -159,9 +159,8 @@ class _Shown:
         self._ran += not done.cached
         if done.node.variant != self._variant:
             self._variant = done.node.variant
-            print(
-                f" {'' if self._variant == 'shared' else self._variant}".rstrip() or " ", flush=True
-            ) if self._variant != "shared" else None
+            if self._variant != SHARED:
+                print(f" {self._variant}", flush=True)
         print(table.step_line(step), flush=True)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from pipeline.steps.registry import source_file, step_class
 from targets.schema import Target
 
 BASE = "trained"
+SHARED = "shared"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Plan:
     target: Target
     nodes: dict[str, Node] = field(default_factory=dict)
     variants: list[Variant] = field(default_factory=list)
-    samples: str = "samples"
+    samples: str = ""
 
     def needed_for(self, wanted: list[str]) -> list[Node]:
         """The nodes that `wanted` (ids) rest on, themselves included, in order."""
@@ -121,7 +122,7 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False) -> Plan:
     """
     layout = _Layout(recipe, target)
     data_ = layout.data.model_dump()
-    layout.plan.samples = layout.add("shared", "samples", {"data": data_}, {})
+    layout.plan.samples = layout.add(SHARED, "samples", {"data": data_}, {})
     weights = None if retrain else recipe.weights
     trained = layout.add(
         BASE,
