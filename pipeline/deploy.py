@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_agents.bundle import MANIFEST, read_bundle
+from device_agents.bundle import read_bundle
 from device_agents.errors import BundleError
 from device_agents.farm import page
 from device_agents.farm.device import Device, open_device
@@ -195,6 +195,3 @@ def where_it_runs(entry: DeviceEntry, target: str) -> str:
     if entry.stand_in:
         return f"{entry.name} ({entry.address}), standing in for a {target}"
     return f"{entry.name} ({entry.address})" + (", emulated: its times mean nothing" if entry.emulated else "")
-
-
-__all__ = ["MANIFEST", "Deploy", "NothingBuilt", "builder", "where_it_runs"]
