@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from invoke import Context, Exit
 
 from tests.deploy.cli import run
 from tests.doubles.loopback import Loopback, declare
@@ -35,6 +36,26 @@ def test_unknown_device_is_named_with_what_there_is(tmp_path: Path) -> None:
     ended = run(tmp_path / "state", "devices.probe", "nobody", EDGEWRIGHT_ROOT=str(tmp_path))
     ended.assert_plain()
     assert "nobody" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("valid", "shipped", "status"), [(False, "pruned", 4), (False, None, 4), (True, None, 3), (True, "pruned", None)]
+)
+def test_exit_status_says_what_the_outcome_is_worth(
+    monkeypatch: pytest.MonkeyPatch, valid: bool, shipped: str | None, status: int | None
+) -> None:
+    import tasks
+    from pipeline import commands
+
+    outcome = {"valid": valid, "problems": ["throttling happened in the job"], "shipped": shipped}
+    monkeypatch.setattr(commands, "deploy", lambda *given: outcome)
+    if status is None:
+        tasks.deploy(Context())
+        return
+    with pytest.raises(Exit) as caught:
+        tasks.deploy(Context())
+    assert caught.value.code == status
+    assert valid or "throttling" in str(caught.value)
 
 
 def test_list_shows_every_task(tmp_path: Path) -> None:
