@@ -22,6 +22,11 @@ class BadToml(EdgewrightError):
     """A file that is not there, not text or not TOML."""
 
 
+def by_name(*folders: Path) -> dict[str, Path]:
+    """The .toml files of `folders` by their stem; a later folder's file stands before an earlier one's of that name."""
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.toml"))}
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises BadToml."""
     try:

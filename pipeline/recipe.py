@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 import models
 from edgewright.errors import EdgewrightError
-from edgewright.toml import BadToml, describe, read_toml
+from edgewright.toml import BadToml, by_name, describe, read_toml
 from models.data import SHIPPED
 from pipeline.locate import source_of
 from pipeline.pruning.criteria import CRITERIA
@@ -112,9 +112,7 @@ class Recipe(_Strict):
 
 def recipe_files(root: Path) -> dict[str, Path]:
     """Recipe files by name: the project's own `models/` before the built-in ones."""
-    found = {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
-    found.update({path.stem: path for path in sorted((root / "models").glob("*.toml"))})
-    return found
+    return by_name(BUILT_IN, root / "models")
 
 
 def read_recipe(name: str, root: Path, retrain: bool = False) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edgewright.errors import EdgewrightError
-from edgewright.toml import BadToml, describe, read_toml
+from edgewright.toml import BadToml, by_name, describe, read_toml
 
 Precision = Literal["float32", "int8"]
 BUILT_IN = Path(__file__).parent
@@ -84,9 +84,7 @@ class Target(_Strict):
 
 def target_files(root: Path) -> dict[str, Path]:
     """Target files by name: the project's own `targets/` before the built-in ones."""
-    found = {path.stem: path for path in sorted(BUILT_IN.glob("*.toml"))}
-    found.update({path.stem: path for path in sorted((root / "targets").glob("*.toml"))})
-    return found
+    return by_name(BUILT_IN, root / "targets")
 
 
 def read_target(name: str, root: Path) -> Target:
