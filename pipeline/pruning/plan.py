@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgewright.errors import EdgewrightError
+from pipeline.pruning import surgery
+from pipeline.pruning.surgery import CantCut
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
-SCHEMA = "edgewright-pruning/1"
+    from pipeline.pruning.groups import Group
+
+SCHEMA = "edgewright-pruning/2"
 
 
 class PlanMismatch(EdgewrightError):
@@ -19,25 +23,69 @@ class PlanMismatch(EdgewrightError):
 
 
 @dataclass(frozen=True)
-class Keep:
-    """Channels that stay in one module. side: whether its outputs or its inputs are cut; kept: indices of `of`."""
+class Cut:
+    """Positions that stay along one axis of one tensor. kept: indices of `of`; the module's own counts follow."""
 
-    module: str
-    side: Literal["out", "in"]
+    kind: ClassVar[str] = "cut"
+    tensor: str
+    axis: int
     kept: tuple[int, ...]
     of: int
-    kind: Literal["keep"] = "keep"
+
+
+@dataclass(frozen=True)
+class Set:
+    """A counting attribute of a module, e.g. num_heads from 6 to 3. place: index where the attribute is a tuple."""
+
+    kind: ClassVar[str] = "set"
+    module: str
+    attribute: str
+    value: int
+    was: int
+    place: int | None = None
 
 
 @dataclass(frozen=True)
 class Remove:
-    """A module that goes: nn.Identity takes its place."""
+    """A module that goes: what it was given first passes through."""
 
+    kind: ClassVar[str] = "remove"
     module: str
-    kind: Literal["remove"] = "remove"
 
 
-Action = Keep | Remove
+@dataclass(frozen=True)
+class Swap:
+    """A module that becomes one of the same weights and outputs that can be cut. by: a name of surgery.SWAPS."""
+
+    kind: ClassVar[str] = "swap"
+    module: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An embedding that keeps the rows `kept` of `of`; other numbers read the row of `unknown` (an old number)."""
+
+    kind: ClassVar[str] = "rows"
+    module: str
+    kept: tuple[int, ...]
+    of: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """A weight whose zeros are held: `zeros` of `of` numbers. pattern: unstructured or 2:4. The shape stays."""
+
+    kind: ClassVar[str] = "zeros"
+    tensor: str
+    pattern: str
+    zeros: int
+    of: int
+
+
+Action = Cut | Set | Remove | Swap | Rows | Zeros
+_KINDS: dict[str, type[Action]] = {cls.kind: cls for cls in (Cut, Set, Remove, Swap, Rows, Zeros)}
 
 
 @dataclass
@@ -47,7 +95,7 @@ class PruningPlan:
     actions: list[Action] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"schema": SCHEMA, "actions": [asdict(action) for action in self.actions]}
+        return {"schema": SCHEMA, "actions": [{"kind": one.kind, **asdict(one)} for one in self.actions]}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> PruningPlan:
@@ -61,107 +109,69 @@ class PruningPlan:
                 f"This is no pruning plan: {error}", remedy=f"give a plan of the schema {SCHEMA}"
             ) from error
 
+    @property
+    def zeroed(self) -> list[str]:
+        """Names of the weights whose zeros are held."""
+        return list(dict.fromkeys(action.tensor for action in self.actions if isinstance(action, Zeros)))
+
 
 def _action(entry: Mapping[str, Any]) -> Action:
-    if entry["kind"] == "remove":
-        return Remove(entry["module"])
-    if entry["kind"] == "keep":
-        return Keep(entry["module"], entry["side"], tuple(entry["kept"]), entry["of"])
-    raise ValueError(f"unknown action {entry['kind']!r}")
+    cls = _KINDS.get(entry["kind"])
+    if cls is None:
+        raise ValueError(f"unknown action {entry['kind']!r}")
+    known = {one.name for one in fields(cls)}
+    if extra := set(entry) - known - {"kind"}:
+        raise ValueError(f"{entry['kind']} has the unknown key {sorted(extra)[0]!r}")
+    return cls(**{key: tuple(value) if key == "kept" else value for key, value in entry.items() if key != "kind"})
+
+
+def actions_for(choice: Iterable[tuple[Group, list[int]]]) -> list[Action]:
+    """The plan's actions that leave each group with the units `kept` (sorted).
+
+    Where two groups meet in one axis (a concatenation), it is cut once.
+    """
+    stays: dict[tuple[str, int], tuple[set[int], int]] = {}
+    counts: list[Action] = []
+    for group, kept in choice:
+        keep = set(kept)
+        for axis in group.axes:
+            gone = {index for unit, indices in enumerate(axis.indices) if unit not in keep for index in indices}
+            left, _ = stays.setdefault((axis.tensor, axis.axis), (set(range(axis.size)), axis.size))
+            left -= gone
+        for count in group.counts:
+            value, was = len(keep) * count.per_unit, group.units * count.per_unit
+            counts.append(Set(count.module, count.attribute, value, was, count.place))
+    return [*(Cut(tensor, axis, tuple(sorted(left)), of) for (tensor, axis), (left, of) in stays.items()), *counts]
 
 
 def replay(plan: PruningPlan, network: nn.Module) -> None:
-    """Makes `network` smaller in place: weights are sliced and the attributes that count channels updated.
+    """Makes `network` smaller in place: tensors are sliced and the attributes that count channels and heads updated.
 
-    Raises PlanMismatch where a module is not there, of another size, or of a kind that can't be cut.
+    Raises PlanMismatch where a module or tensor is not there, of another size, or of a kind that can't be cut.
     """
-    from torch import nn
-
     for action in plan.actions:
         try:
-            module = network.get_submodule(action.module)
-        except AttributeError as error:
-            raise _mismatch(action.module, "is not there") from error
-        if isinstance(action, Remove):
-            _replace(network, action.module, nn.Identity())
-        else:
-            _cut(module, action)
+            _carry_out(action, network)
+        except (CantCut, AttributeError) as error:
+            name = getattr(action, "module", None) or getattr(action, "tensor", "")
+            what = str(error) if isinstance(error, CantCut) else "is not there"
+            raise PlanMismatch(
+                f"{name!r} {what}",
+                where="replay of a pruning plan",
+                remedy="replay it on the architecture that it was made for",
+            ) from error
 
 
-def _replace(network: nn.Module, name: str, new: nn.Module) -> None:
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, new)
-
-
-def _cut(module: nn.Module, action: Keep) -> None:
-    """One module's channels. Grouped convolutions other than depthwise ones are not cut here."""
-    import torch
-    from torch import nn
-
-    kept = torch.tensor(action.kept, dtype=torch.long)
-    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    convolutions = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    if isinstance(module, norms):
-        _check(action, module.num_features)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            _slice(module, name, 0, kept)
-        module.num_features = len(kept)
-    elif (
-        isinstance(module, convolutions)
-        and module.groups == module.in_channels == module.out_channels
-        and module.groups > 1
-    ):
-        _check(action, module.out_channels)
-        _slice(module, "weight", 0, kept)
-        _slice(module, "bias", 0, kept)
-        module.in_channels = module.out_channels = module.groups = len(kept)
-    elif isinstance(module, convolutions) and module.groups == 1:
-        out = action.side == "out"
-        _check(action, module.out_channels if out else module.in_channels)
-        _slice(module, "weight", 0 if out else 1, kept)
-        if out:
-            _slice(module, "bias", 0, kept)
-            module.out_channels = len(kept)
-        else:
-            module.in_channels = len(kept)
-    elif isinstance(module, nn.Linear):
-        out = action.side == "out"
-        _check(action, module.out_features if out else module.in_features)
-        _slice(module, "weight", 0 if out else 1, kept)
-        if out:
-            _slice(module, "bias", 0, kept)
-            module.out_features = len(kept)
-        else:
-            module.in_features = len(kept)
+def _carry_out(action: Action, network: nn.Module) -> None:
+    if isinstance(action, Cut):
+        surgery.cut(network, action.tensor, action.axis, action.kept, action.of)
+    elif isinstance(action, Set):
+        surgery.set_count(network, action.module, action.attribute, action.value, action.was, action.place)
+    elif isinstance(action, Remove):
+        surgery.remove(network, action.module)
+    elif isinstance(action, Swap):
+        surgery.swap(network, action.module, action.by)
+    elif isinstance(action, Rows):
+        surgery.keep_rows(network, action.module, action.kept, action.of, action.unknown)
     else:
-        raise _mismatch(action.module, f"is a {type(module).__name__}, which can't be cut")
-
-
-def _slice(module: nn.Module, name: str, axis: int, kept: Tensor) -> None:
-    from torch import nn
-
-    value: Tensor | None = getattr(module, name)
-    if value is None:
-        return
-    cut = value.detach().index_select(axis, kept).clone()
-    if isinstance(value, nn.Parameter):
-        setattr(module, name, nn.Parameter(cut, requires_grad=value.requires_grad))
-    else:
-        setattr(module, name, cut)
-
-
-def _check(action: Keep, size: int) -> None:
-    if size != action.of:
-        raise _mismatch(
-            action.module, f"has {size} channels on its {action.side} side where the plan counts {action.of}"
-        )
-    if not action.kept or min(action.kept) < 0 or max(action.kept) >= size:
-        raise _mismatch(action.module, f"can't keep {len(action.kept)} of its {size} channels")
-
-
-def _mismatch(module: str, what: str) -> PlanMismatch:
-    return PlanMismatch(
-        f"The module {module!r} {what}",
-        where="replay of a pruning plan",
-        remedy="replay it on the architecture that it was made for",
-    )
+        surgery.find_tensor(network, action.tensor)
