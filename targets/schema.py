@@ -11,6 +11,7 @@ from edgewright.errors import EdgewrightError
 from edgewright.toml import BadToml, by_name, describe, read_toml
 
 Precision = Literal["float32", "int8"]
+Sparsity = Literal["2:4"]
 BUILT_IN = Path(__file__).parent
 
 
@@ -68,6 +69,11 @@ class Target(_Strict):
     precisions: tuple[Precision, ...] = ("float32", "int8")
     machines: tuple[str, ...] = Field((), description="uname -m of such devices; empty means any")
     alignment: int = Field(8, ge=1, le=128, description="kept channels are a multiple of this")
+    sparsity: tuple[Sparsity, ...] = Field(
+        (),
+        description="patterns of zeros that runtime and chip together skip; variants with others are not built. "
+        "2:4: TensorRT on NVIDIA's Ampere and later; onnxruntime's CPU kernels multiply every zero",
+    )
     threads: int = Field(1, ge=1, le=64)
     cpus: Literal["auto"] | tuple[int, ...] = Field("auto", description="cores to pin to; auto takes the idlest")
     int8: Int8 = Int8()

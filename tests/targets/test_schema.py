@@ -21,6 +21,7 @@ def test_shipped_target_reads_and_prefers_unsigned_activations(name: str, tmp_pa
     assert target.precisions[0] == "float32"
     assert target.int8.activations == "uint8"
     assert target.alignment == 8
+    assert target.sparsity == ()  # onnxruntime computes every zero
 
 
 def test_new_target_is_one_file_and_wins_over_a_shipped_one(tmp_path: Path) -> None:
@@ -30,6 +31,11 @@ def test_new_target_is_one_file_and_wins_over_a_shipped_one(tmp_path: Path) -> N
     assert (target.alignment, target.cpus, target.limits.latency_ms) == (4, (2, 3), 5.0)
     assert read_target("host", tmp_path).threads == 7
     assert {"host", "raspberry-pi", "board"} == set(target_files(tmp_path))
+
+
+def test_target_may_say_which_pattern_of_zeros_it_skips(tmp_path: Path) -> None:
+    _write(tmp_path, 'sparsity = ["2:4"]')
+    assert read_target("board", tmp_path).sparsity == ("2:4",)
 
 
 def test_target_by_path_is_named_after_its_file(tmp_path: Path) -> None:
@@ -60,6 +66,7 @@ def test_unknown_target_says_what_there_is(tmp_path: Path) -> None:
         ("precisions = ['float16', 'float32']", "precisions.0", "'float16'"),
         ("runtime = 'tensorrt'", "runtime", "'tensorrt'"),
         ("[limits]\naccuracy_drop = 2", "limits.accuracy_drop", "less than or equal to 1"),
+        ("sparsity = ['1:2']", "sparsity.0", "'1:2'"),
         ("cpus = 'all'", "cpus", "'all'"),
         ("name = 'x'", "name", "file's name"),
         ("threads = ", "", "not TOML"),
