@@ -120,9 +120,16 @@ def forward(module: nn.Module, x: Tensor, spec: NetworkSpec) -> Tensor:
 def measure(module: nn.Module, x: Tensor) -> Size:
     """Parameters and MACs of one sample; `x` is one sample [1, ...]. Counted by torch's own FlopCounterMode."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     module.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(x)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # The counter knows neither the CPU's fused attention nor the fast path of nn.MultiheadAttention.
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            module(x)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     return Size(sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2)
