@@ -1,4 +1,4 @@
-"""Modules that take another's place when a network is cut: a skipped layer, attention by heads, an embedding with rows."""
+"""Modules that take another's place when a network is cut: a skipped layer, attention by heads, fewer rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class HeadwiseAttention(nn.MultiheadAttention):
     original, never by calling it.
     """
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         query: Tensor,
         key: Tensor,
@@ -40,7 +40,7 @@ class HeadwiseAttention(nn.MultiheadAttention):
         if batched and not self.batch_first:
             query, key, value = (one.transpose(0, 1) for one in (query, key, value))
         q, k, v = (
-            one.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+            one.reshape(*one.shape[:-1], self.num_heads, self.head_dim).transpose(1, 2)
             for one in (self._project(query) if same else self._project_apart(query, key, value))
         )
         mask = self._mask(attn_mask, key_padding_mask, q)
@@ -75,7 +75,7 @@ class HeadwiseAttention(nn.MultiheadAttention):
         if attention is not None:
             total = _added(attention, like)
             if total.dim() == 3:  # [N * heads, T, S]
-                total = total.unflatten(0, (like.shape[0], -1))
+                total = total.reshape(like.shape[0], -1, *total.shape[1:])
         if padding is not None:
             hidden = _added(padding, like)[:, None, None, :]
             total = hidden if total is None else total + hidden

@@ -122,7 +122,9 @@ def _action(entry: Mapping[str, Any]) -> Action:
     known = {one.name for one in fields(cls)}
     if extra := set(entry) - known - {"kind"}:
         raise ValueError(f"{entry['kind']} has the unknown key {sorted(extra)[0]!r}")
-    return cls(**{key: tuple(value) if key == "kept" else value for key, value in entry.items() if key != "kind"})
+    given: dict[str, Any] = {key: tuple(value) if key == "kept" else value for key, value in entry.items()}
+    del given["kind"]
+    return cls(**given)
 
 
 def actions_for(choice: Iterable[tuple[Group, list[int]]]) -> list[Action]:

@@ -1,4 +1,4 @@
-"""The knife: makes one tensor, count or module of a network smaller in place. Plans say where; nothing is decided here."""
+"""The knife: makes one tensor, count or module of a network smaller in place. What is cut, others decide."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def skip() -> nn.Module:
 
 
 def swap(network: nn.Module, name: str, by: str) -> None:
-    """Makes nn.MultiheadAttention (by="heads") one whose heads can be cut; same weights, same outputs. Raises CantCut."""
+    """Makes an nn.MultiheadAttention (by="heads") one whose heads can be cut, same outputs. Raises CantCut."""
     from pipeline.pruning.modules import HeadwiseAttention
 
     module = _module(network, name)

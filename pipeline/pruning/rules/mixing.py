@@ -1,0 +1,264 @@
+"""Layers that make new channels from all old ones (convolution, linear, products), and attention over heads."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from pipeline.pruning.labels import along, atoms_of, broadcast, compact, grids, line, tidy, varies, vector
+from pipeline.pruning.rules.passing import meet
+
+if TYPE_CHECKING:
+    from torch import Tensor, fx
+
+    from pipeline.pruning.tracer import Tracer, Value
+
+
+def convolution(tracer: Tracer, node: fx.Node) -> Value:
+    """conv1d..3d and their transposed kin: input channels meet the weight's, the weight's outputs are the result's."""
+    transposed = "transpose" in tracer.operation(node)
+    groups = int(tracer.argument(node, 6, "groups", 1))
+    if tracer.operation(node) == "convolution":
+        transposed, groups = bool(node.args[6]), int(tracer.argument(node, 8, "groups"))
+    x, weight = tracer.value(node.args[0]), tracer.value(node.args[1])
+    out = tracer.value(node)
+    channels = out.dim() - (weight.dim() - 2) - 1
+    labels = tracer.labels(node.args[1])
+    ins, rest = _channels_of(tracer, node, channels)
+    if transposed:
+        read, _ = vector(labels, 0, weight.shape[0])
+        made, _ = vector(labels, 1, weight.shape[1])
+        made = _grouped_outputs(tracer, made, groups)
+        tracer.atoms.join_all(ins, read, tracer.no_label(node))
+        _together(tracer, ins, groups)
+        tracer.reads(read)
+        axes = [read, vector(labels, 1, weight.shape[1])[0]]
+    else:
+        made, _ = vector(labels, 0, weight.shape[0])
+        read, _ = vector(labels, 1, weight.shape[1])
+        if groups > 1 and weight.shape[1] == 1:
+            # Depthwise: each input channel has its own outputs, which go with it.
+            tracer.atoms.join_all(ins.repeat_interleave(weight.shape[0] // groups), made, tracer.no_label(node))
+            axes = [made]
+        else:
+            # Every group must lose the same places, or the groups would differ in size.
+            tracer.atoms.join_all(ins, read.repeat(groups), tracer.no_label(node))
+            _together(tracer, made, groups)
+            axes = [made, read]
+            tracer.reads(read)
+    if tracer.is_tensor(node.args[2] if len(node.args) > 2 else None):
+        bias, _ = vector(tracer.labels(node.args[2]), 0, len(made))
+        tracer.atoms.join_all(made, bias)
+    spatial = (x if transposed else out).shape[channels + 1 :]
+    samples = out.shape[0] if channels else 1
+    sizes = weight.shape[:1] if len(axes) == 1 else weight.shape[:2]
+    work = samples * math.prod(spatial) * math.prod(weight.shape[2:])
+    tracer.costs(node, work, list(zip(sizes, axes, strict=True)))
+    return tidy([along(made, channels, out.shape), *(_spread(label, out.shape, channels) for label in rest)])
+
+
+def _channels_of(tracer: Tracer, node: fx.Node, axis: int) -> tuple[Tensor, list[Tensor]]:
+    """The input's labels along its channels, and those along the batch; what varies along anything else can't go."""
+    labels = tracer.labels(node.args[0])
+    for label in labels:
+        dims = varies(label)
+        if dims not in ((axis,), (0,)):
+            tracer.freeze(node, [label], f"{tracer.operation(node)} runs over them")
+    found, rest = vector(labels, axis, tracer.value(node.args[0]).shape[axis])
+    return found, [label for label in rest if varies(label) == (0,)]
+
+
+def _spread(label: Tensor, shape: tuple[int, ...], axis: int) -> Tensor:
+    return line(label, 0).view(-1, *[1] * (len(shape) - 1)).expand(shape)
+
+
+def _together(tracer: Tracer, atoms: Tensor, groups: int) -> None:
+    """The same place in every group goes together."""
+    if groups > 1:
+        tracer.atoms.join_slices(atoms.view(groups, -1), 1)
+
+
+def _grouped_outputs(tracer: Tracer, made: Tensor, groups: int) -> Tensor:
+    """A transposed convolution's weight names a group's outputs once; all groups have them."""
+    return made.repeat(groups) if groups > 1 else made
+
+
+def linear(tracer: Tracer, node: fx.Node) -> Value:
+    """x W^T + b along the last dimension."""
+    x, weight, out = tracer.value(node.args[0]), tracer.value(node.args[1]), tracer.value(node)
+    labels = tracer.labels(node.args[1])
+    made, _ = vector(labels, 0, weight.shape[0])
+    read, _ = vector(labels, 1, weight.shape[1])
+    source, last = tracer.labels(node.args[0]), x.dim() - 1
+    for label in grids(source, last):
+        tracer.atoms.join_all(label, along(read, last, x.shape))
+    if not any(last in varies(label) for label in source):
+        tracer.freeze(node, [read], tracer.no_label(node))
+    else:
+        tracer.atoms.join_all(vector(source, last, x.shape[-1])[0] if not grids(source, last) else
+                              line(grids(source, last)[0], last), read)  # fmt: skip
+    tracer.reads(read)
+    if tracer.is_tensor(node.args[2] if len(node.args) > 2 else None):
+        tracer.atoms.join_all(made, vector(tracer.labels(node.args[2]), 0, len(made))[0])
+    rest = [label for label in source if last not in varies(label)]
+    passed = [label[..., :1].expand(out.shape) for label in rest]
+    tracer.costs(node, math.prod(out.shape[:-1]), [(len(made), made), (len(read), read)])
+    return tidy([along(made, out.dim() - 1, out.shape), *passed])
+
+
+def product(tracer: Tracer, node: fx.Node) -> Value:
+    """matmul, mm, bmm: [..., M, K] @ [..., K, N]."""
+    place = 1 if tracer.operation(node) in ("addmm", "baddbmm") else 0
+    first, second = node.args[place], node.args[place + 1]
+    a, b, out = tracer.value(first), tracer.value(second), tracer.value(node)
+    if a.dim() < 2 or b.dim() < 2:
+        for arg in (first, second):
+            tracer.freeze(node, tracer.labels(arg), f"{tracer.operation(node)} runs over them")
+        return []
+    ours, theirs = tracer.labels(first), tracer.labels(second)
+    kept_a, collapsed_a = _contract(tracer, node, ours, a.dim() - 1)
+    kept_b, collapsed_b = _contract(tracer, node, theirs, b.dim() - 2)
+    _meet_over(tracer, node, (ours, a, a.dim() - 1), (theirs, b, b.dim() - 2))
+    batch = range(out.dim() - 2)
+    operands = [
+        ([broadcast(label[..., :1], (*out.shape[:-1], 1)).expand(out.shape) for label in kept_a + collapsed_a],
+         (*a.shape[:-1], 1)),
+        ([_over_columns(label, out.shape) for label in kept_b + collapsed_b], (*b.shape[:-2], 1, b.shape[-1])),
+    ]  # fmt: skip
+    found = meet(tracer, node, operands, out.shape, batch)
+    if place:
+        bias = node.args[0]
+        found = meet(tracer, node, [(found, out.shape), (tracer.labels(bias), tracer.value(bias).shape)], out.shape)
+    _count_product(tracer, node, a, b, out, ours, theirs)
+    return found
+
+
+def _over_columns(label: Tensor, shape: tuple[int, ...]) -> Tensor:
+    row = label[..., :1, :]
+    return broadcast(row, (*shape[:-2], 1, shape[-1])).expand(shape)
+
+
+def _contract(tracer: Tracer, node: fx.Node, labels: list[Tensor], axis: int) -> tuple[list[Tensor], list[Tensor]]:
+    """(labels that do not vary along the summed dimension; those of heads, whose places there go together)."""
+    kept, collapsed = [], []
+    for label in labels:
+        dims = varies(label)
+        if axis not in dims:
+            kept.append(label)
+        elif any(dim < label.dim() - 2 for dim in dims):
+            slim = compact(label)
+            rows = slim.movedim(axis, -1)
+            tracer.atoms.join_all(rows, rows[..., :1].expand_as(rows))
+            heads = label.narrow(axis, 0, 1).expand(label.shape)
+            tracer.atoms.mark_heads(atoms_of(heads))
+            collapsed.append(heads)
+        elif len(dims) > 1:
+            tracer.freeze(node, [label], tracer.no_label(node))
+    return kept, collapsed
+
+
+def _meet_over(
+    tracer: Tracer, node: fx.Node, ours: tuple[list[Tensor], Tensor, int], theirs: tuple[list[Tensor], Tensor, int]
+) -> None:
+    """What is summed over meets place by place."""
+    sides = []
+    for labels, value, axis in (ours, theirs):
+        other = value.dim() - 1 if axis == value.dim() - 2 else value.dim() - 2
+        sides.append([label.select(other, 0) for label in labels if axis in varies(label)])
+    if not sides[0] or not sides[1]:
+        for side in (ours, theirs):
+            tracer.freeze(node, [one for one in side[0] if side[2] in varies(one)], tracer.no_label(node))
+        return
+    tracer.atoms.join_all(sides[0][0], sides[1][0])
+    for labels, value, axis in (ours, theirs):
+        tracer.reads(*(line(label, axis) for label in labels if value.dim() == 2 and axis in varies(label)))
+
+
+def _count_product(
+    tracer: Tracer, node: fx.Node, a: Tensor, b: Tensor, out: Tensor, ours: list[Tensor], theirs: list[Tensor]
+) -> None:
+    """MACs of one sample: out x K; heads, K and N take part in it."""
+    k, _ = vector(ours, a.dim() - 1, a.shape[-1])
+    n, _ = vector(theirs, b.dim() - 1, out.shape[-1])
+    axes = [(a.shape[-1], k), (out.shape[-1], n)]
+    rows = math.prod(out.shape[:-1])
+    if out.dim() > 3:
+        heads = _heads_of(ours + theirs, out.dim() - 3, out.shape[-3])
+        rows //= out.shape[-3]
+        axes.append((out.shape[-3], heads))
+    tracer.costs(node, rows, axes)
+
+
+def _heads_of(labels: list[Tensor], axis: int, size: int) -> Tensor:
+    for label in labels:
+        if axis in varies(label) and label.shape[axis] == size:
+            return line(label, axis)
+    return vector([], axis, size)[0]
+
+
+def attention(tracer: Tracer, node: fx.Node) -> Value:
+    """scaled_dot_product_attention of [..., heads, T, width]: all that belongs to one head goes together."""
+    values = [tracer.value(arg) for arg in node.args[:3]]
+    labels = [tracer.labels(arg) for arg in node.args[:3]]
+    q, k, v = values
+    out, last = tracer.value(node), q.dim() - 1
+    if q.dim() < 4 or len({value.shape[-3] for value in values}) > 1:
+        for one in labels:
+            tracer.freeze(node, one, "this attention has no heads of its own" if q.dim() < 4 else "heads share keys")
+        return []
+    heads = q.dim() - 3
+    rows: list[Tensor] = []
+    for one in labels:
+        for label in one:
+            dims = set(varies(label))
+            if heads in dims:
+                slim = compact(label).movedim(heads, 0).flatten(1)
+                tracer.atoms.join_all(slim, slim[:, :1].expand_as(slim))
+                rows.append(line(label, heads))
+            elif dims & {last, q.dim() - 2}:
+                tracer.freeze(node, [label], "attention runs over them")
+    if len(rows) < 3:
+        for row in rows:
+            tracer.freeze(node, [row], tracer.no_label(node))
+    for row in rows[1:]:
+        tracer.atoms.join_all(rows[0], row)
+    mask = tracer.argument(node, 3, "attn_mask")
+    if tracer.is_tensor(mask) and rows:
+        shape = tracer.value(mask).shape
+        if len(shape) >= 3 and shape[-3] > 1:
+            tracer.freeze(node, rows, "the attention's mask has a part for every head")
+    if not rows:
+        rows = [vector([], 0, q.shape[heads])[0]]
+    tracer.atoms.mark_heads(atoms_of(rows[0]))
+    tracer.costs(
+        node,
+        math.prod(q.shape[:heads]) * q.shape[-2] * k.shape[-2] * (q.shape[-1] + v.shape[-1]),
+        [(q.shape[heads], rows[0])],
+    )
+    tracer.note_counts(node)
+    return tidy([along(rows[0], heads, out.shape)])
+
+
+def gated(tracer: Tracer, node: fx.Node) -> Value:
+    """GLU: one half gates the other, so the halves' channels go in pairs."""
+    x = tracer.value(node.args[0])
+    axis = int(tracer.argument(node, 1, "dim", -1)) % x.dim()
+    passed = []
+    for label in tracer.labels(node.args[0]):
+        first, second = label.chunk(2, dim=axis)
+        if axis in varies(label):
+            tracer.atoms.join_all(first, second)
+        passed.append(first)
+    return tidy(passed)
+
+
+RULES = {
+    **dict.fromkeys(
+        ("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution"),
+        convolution,
+    ),
+    **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), product),
+    "linear": linear,
+    "scaled_dot_product_attention": attention,
+    "glu": gated,
+}
