@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgewright.places import cache_folder, data_folder
 from pipeline.store import Store
 
 
@@ -28,14 +29,8 @@ class Project:
             return Path(environment[name]).expanduser().resolve() if environment.get(name) else otherwise
 
         root = folder("EDGEWRIGHT_ROOT", Path.cwd())
-        caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        data = Path(environment["EDGEWRIGHT_DATA"]).expanduser() if environment.get("EDGEWRIGHT_DATA") else None
-        return cls(
-            root,
-            folder("EDGEWRIGHT_STATE", root / ".edgewright"),
-            folder("EDGEWRIGHT_CACHE", caches / "edgewright"),
-            data,
-        )
+        state = folder("EDGEWRIGHT_STATE", root / ".edgewright")
+        return cls(root, state, cache_folder(environment), data_folder(environment))
 
     @property
     def store(self) -> Store:

@@ -22,9 +22,12 @@ class BadData(EdgewrightError):
 
 @dataclass(frozen=True)
 class Part:
-    """x: float32 [N, ...], one sample a row; y: int64 [N] class labels, or float32 [N, ...] where the loss wants it."""
+    """x: one sample a row, float32 [N, ...], or int64 [N, ...] where the network takes numbers of tokens.
 
-    x: NDArray[np.float32]
+    y: int64 [N] class labels, or float32 [N, ...] where the loss wants it.
+    """
+
+    x: NDArray[Any]
     y: NDArray[Any]
 
     def __len__(self) -> int:
@@ -86,8 +89,8 @@ def to_parts(loaded: Any, where: str) -> DataParts:
     for name in NAMES:
         _check(getattr(parts, name), name, where)
     for name in NAMES[1:]:
-        if getattr(parts, name).x.shape[1:] != parts.train.x.shape[1:]:
-            got, want = (list(part.x.shape[1:]) for part in (getattr(parts, name), parts.train))
+        got, want = (f"{list(part.x.shape[1:])} ({part.x.dtype})" for part in (getattr(parts, name), parts.train))
+        if got != want:
             raise BadData(
                 f"The samples of the part {name!r} have the shape {got}, those of 'train' {want}",
                 where=where,
@@ -101,8 +104,10 @@ def _part(pair: Any, name: str, where: str) -> Part:
 
     try:
         x, y = pair
-        x = np.ascontiguousarray(np.asarray(x), dtype=np.float32)
-        y = np.asarray(y)
+        x, y = np.asarray(x), np.asarray(y)
+        # Pictures of bytes are numbers to calculate with; wider integers are numbers of tokens.
+        tokens = np.issubdtype(x.dtype, np.integer) and x.dtype.itemsize > 1
+        x = np.ascontiguousarray(x, dtype=np.int64 if tokens else np.float32)
     except (TypeError, ValueError) as error:
         raise BadData(
             f"The part {name!r} is no (x, y) pair of arrays: {error}", where=where, remedy="mend the data set's loader"
@@ -117,5 +122,8 @@ def _check(part: Part, name: str, where: str) -> None:
     if len(part.x) == 0 or len(part.x) != len(part.y):
         what = f"The part {name!r} has {len(part.x)} inputs and {len(part.y)} labels"
         raise BadData(what, where=where, remedy=remedy)
-    if not np.isfinite(part.x).all():
-        raise BadData(f"The inputs of the part {name!r} hold NaN or infinity", where=where, remedy=remedy)
+    if np.issubdtype(part.x.dtype, np.floating):
+        if not np.isfinite(part.x).all():
+            raise BadData(f"The inputs of the part {name!r} hold NaN or infinity", where=where, remedy=remedy)
+    elif part.x.min() < 0:
+        raise BadData(f"The inputs of the part {name!r} hold token numbers below 0", where=where, remedy=remedy)
