@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import time
@@ -13,12 +14,21 @@ from pathlib import Path
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
 from pipeline.fingerprint import changes
-from pipeline.plan import Node, Plan
+from pipeline.plan import BASE, Node, Plan
 from pipeline.rehearsal import rehearse
 from pipeline.steps.base import Places, Work
 from pipeline.steps.check import CheckFailed, NotSmaller
 from pipeline.steps.registry import step_class
 from pipeline.store import Artifact, Store
+from pipeline.training import FloorOutOfReach
+
+SHRINKING = ("prune", "sparsify", "distil")
+
+
+class FloorTooHigh(EdgewrightError):
+    """The trained network itself is below the recipe's floor: whatever is made of it could never be shipped."""
+
+    exit_status = 3
 
 
 class StepFailed(EdgewrightError):
@@ -65,6 +75,8 @@ class Builder:
                     continue
                 done[node.id] = self._one(node, done)
                 self.say(done[node.id])
+                if node.id == f"{BASE}/train" and any(one.step in SHRINKING for one in needed):
+                    _holds_the_floor(plan, done[node.id])
         return done
 
     def _one(self, node: Node, done: dict[str, Done]) -> Done:
@@ -78,7 +90,7 @@ class Builder:
             began = time.monotonic()
             try:
                 artifact = self._make(node, done, began)
-            except (CheckFailed, NotSmaller) as error:
+            except (CheckFailed, NotSmaller, FloorOutOfReach) as error:
                 error.where = f"{node.id}: {error.where}"
                 return Done(node, None, False, time.monotonic() - began, error)
             except EdgewrightError as error:
@@ -108,7 +120,8 @@ class Builder:
         step = step_class(node.step)
         inputs = {name: artifact for name, id_ in node.inputs.items() if (artifact := done[id_].artifact) is not None}
         parameters = step.Parameters.model_validate(dict(node.parameters))
-        summary = step().run(inputs, parameters, Work(out, scratch, self.places, self.progress))
+        places = dataclasses.replace(self.places, **node.folders)
+        summary = step().run(inputs, parameters, Work(out, scratch, places, self.progress))
         record = {
             "fingerprint": node.fingerprint,
             "step": node.step,
@@ -120,6 +133,18 @@ class Builder:
         artifact = self.store.commit(record, out)
         self.store.discard_scratch(node.fingerprint)
         return artifact
+
+
+def _holds_the_floor(plan: Plan, trained: Done) -> None:
+    metric, artifact = plan.recipe.metric, trained.artifact
+    if artifact is None or artifact.summary["validation"] >= metric.floor:
+        return
+    raise FloorTooHigh(
+        f"The trained network reaches {artifact.summary['validation']:.4g} {metric.name} on validation, "
+        f"the floor is {metric.floor:g}",
+        where=f"metric.floor in {plan.recipe.folder / plan.recipe.name}.toml",
+        remedy="lower metric.floor, or train better (epochs and learning_rate of [train]), then ./inv deploy again",
+    )
 
 
 def reason(store: Store, node: Node, plan: Plan) -> list[str]:

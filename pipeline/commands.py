@@ -38,6 +38,7 @@ def deploy(
         f"{job.plan.recipe.name} > {job.plan.target.name}     device: {where_it_runs(job.entry, job.plan.target.name)}",
         flush=True,
     )
+    _show_skipped(job.plan)
     outcome = job.run()
     if json_file:
         write_atomically(Path(json_file), pretty_json(outcome))
@@ -66,6 +67,7 @@ def build(model: str, target: str, dry_run: bool) -> None:
     shown = _Shown()
     done = builder(project, plan, for_stream(), shown, _note).build(plan, [variant.bundle for variant in plan.variants])
     shown.close()
+    _show_skipped(plan)
     failed = [one for one in done.values() if one.trouble]
     if failed:
         assert failed[0].trouble is not None
@@ -182,7 +184,13 @@ def _show_reasons(project: Project, plan: Plan) -> None:
         print(f"  {node.id:<26} {node.fingerprint[:12]}  {state}" + (f": {reasons[0]}" if reasons else ""))
         for line in reasons[1:]:
             print(f"  {'':<26} {'':<12}             {line}")
+    _show_skipped(plan)
     print(f"  {runs} of {len(plan.nodes)} steps would run")
+
+
+def _show_skipped(plan: Plan) -> None:
+    for name, reason in plan.skipped.items():
+        print(f"  {name}: left out, {reason}", flush=True)
 
 
 def _note(line: str) -> None:

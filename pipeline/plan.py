@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from edgewright.files import sha256_file
-from pipeline import data
+from pipeline import data, variants
 from pipeline.fingerprint import code_of, fingerprint, libraries
 from pipeline.locate import source_of
-from pipeline.recipe import Recipe, Shrink
-from pipeline.steps.base import DataSpec, NetworkSpec
+from pipeline.recipe import Recipe
+from pipeline.steps.base import DataSpec
 from pipeline.steps.registry import source_file, step_class
 from targets.schema import Target
 
-BASE = "trained"
+BASE = variants.BASE
 SHARED = "shared"
 
 
 @dataclass(frozen=True)
 class Node:
-    """One step of a plan. inputs: the step's name for each of them > the node that leaves it."""
+    """One step of a plan. inputs: the step's name for each of them > the node that leaves it.
+
+    folders: where the recipe that the step belongs to lies, and its teacher's; no part of the fingerprint.
+    """
 
     id: str
     variant: str
@@ -31,6 +34,7 @@ class Node:
     inputs: Mapping[str, str]
     ingredients: Mapping[str, Any]
     fingerprint: str
+    folders: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,13 @@ class Variant:
 
 @dataclass
 class Plan:
-    """Nodes in an order in which they can run."""
+    """Nodes in an order in which they can run. skipped: variants that this target has no use for, and why."""
 
     recipe: Recipe
     target: Target
     nodes: dict[str, Node] = field(default_factory=dict)
     variants: list[Variant] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
     samples: str = ""
 
     def needed_for(self, wanted: list[str]) -> list[Node]:
@@ -64,55 +69,77 @@ class Plan:
         return [node for node in self.nodes.values() if node.id in need]
 
 
-class _Layout:
+class Layout:
     """Adds nodes to a plan; knows what every step of it shares."""
 
     def __init__(self, recipe: Recipe, target: Target) -> None:
         self.plan = Plan(recipe, target)
         self.recipe, self.target = recipe, target
-        self.network = NetworkSpec(factory=recipe.factory, arguments=recipe.arguments, seed=recipe.seed).model_dump()
-        self.data = DataSpec(name=recipe.data, arguments=recipe.data_arguments)
-        self._digests: dict[str, Any] = {}
+        self.network = variants.network_of(recipe)
+        self.data = variants.data_of(recipe)
+        self._digests: dict[tuple[str, Path], Any] = {}
 
-    def add(self, variant: str, step: str, parameters: dict[str, Any], inputs: dict[str, str], label: str = "") -> str:
-        """A node `variant/label`; what it shares with other nodes of the kind is looked up once."""
+    def add(
+        self,
+        variant: str,
+        step: str,
+        parameters: dict[str, Any],
+        inputs: dict[str, str],
+        label: str = "",
+        *,
+        recipe: Recipe | None = None,
+        teacher: Recipe | None = None,
+    ) -> str:
+        """A node `variant/label`; what it shares with other nodes of the kind is looked up once.
+
+        recipe: whose step it is, where it is another recipe's; teacher: the recipe of the network that teaches.
+        """
         label = label or step
         id_ = f"{variant}/{label}"
         cls = step_class(step)
+        owner = recipe or self.recipe
         parsed = cls.Parameters.model_validate(parameters).model_dump(mode="json")
+        folders = {"recipe": owner.folder, **({"teacher": teacher.folder} if teacher else {})}
         ingredients = {
             "step": step,
             "parameters": parsed,
             "inputs": {name: self.plan.nodes[node].fingerprint for name, node in sorted(inputs.items())},
             "code": code_of(source_file(step)),
             "libraries": libraries(cls.libraries),
-            **self._named(parsed),
+            **self._named(parsed, folders),
         }
-        node = Node(id_, variant, step, label, parsed, inputs, ingredients, fingerprint(ingredients))
+        node = Node(id_, variant, step, label, parsed, inputs, ingredients, fingerprint(ingredients), folders)
         self.plan.nodes[id_] = node
         return id_
 
-    def _named(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Digests of what the recipe names: data, factory, metric and loss, where the step has to do with them."""
-        folder, found = self.recipe.folder, {}
+    def variant(self, name: str, precision: str, parent: str | None, bundle: str) -> None:
+        """Notes that the node `bundle` ends a variant."""
+        self.plan.variants.append(Variant(name, precision, parent, bundle))
+
+    def _named(self, parameters: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
+        """Digests of what the recipe names: data, factories, metric and loss, where the step has to do with them."""
+        folder, found = folders["recipe"], {}
         if "data" in parameters:
-            found["data"] = self._once("data", lambda: data.digest(self.data, folder))
+            spec = DataSpec.model_validate(parameters["data"])
+            found["data"] = self._once(f"data {spec.name}", folder, lambda: data.digest(spec, folder))
         if "network" in parameters:
-            found["factory"] = self._code(self.recipe.factory, "factory")
-        if parameters.get("metric", "top-1") != "top-1":
-            found["metric"] = self._code(parameters["metric"], "metric.name")
+            found["factory"] = self._code(parameters["network"]["factory"], folder, "factory")
+        if parameters.get("teacher"):
+            found["teacher"] = self._code(parameters["teacher"]["factory"], folders["teacher"], "factory")
+        if parameters.get("metric") not in (None, "top-1"):
+            found["metric"] = self._code(parameters["metric"], folder, "metric.name")
         loss = parameters.get("schedule", {}).get("loss", "cross-entropy")
         if loss != "cross-entropy":
-            found["loss"] = self._code(loss, "train.loss")
+            found["loss"] = self._code(loss, folder, "train.loss")
         return found
 
-    def _code(self, spec: str, key: str) -> Any:
-        return self._once(spec, lambda: code_of(source_of(spec, self.recipe.folder, key), self.recipe.folder))
+    def _code(self, spec: str, folder: Path, key: str) -> Any:
+        return self._once(spec, folder, lambda: code_of(source_of(spec, folder, key), folder))
 
-    def _once(self, key: str, make: Any) -> Any:
-        if key not in self._digests:
-            self._digests[key] = make()
-        return self._digests[key]
+    def _once(self, key: str, folder: Path, make: Any) -> Any:
+        if (key, folder) not in self._digests:
+            self._digests[key, folder] = make()
+        return self._digests[key, folder]
 
 
 def make_plan(recipe: Recipe, target: Target, retrain: bool = False) -> Plan:
@@ -120,102 +147,14 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False) -> Plan:
 
     Imports nothing heavy and runs nothing.
     """
-    layout = _Layout(recipe, target)
-    data_ = layout.data.model_dump()
-    layout.plan.samples = layout.add(SHARED, "samples", {"data": data_}, {})
-    weights = None if retrain else recipe.weights
-    trained = layout.add(
-        BASE,
-        "train",
-        {
-            "network": layout.network, "data": data_, "metric": recipe.metric.name,
-            "schedule": recipe.train.model_dump(),
-            "weights": weights, "weights_sha256": sha256_file(recipe.folder / weights) if weights else None,
-        },
-        {},
-    )  # fmt: skip
-    base = _exported(layout, BASE, trained, None)
+    layout = Layout(recipe, target)
+    layout.plan.samples = layout.add(SHARED, "samples", {"data": layout.data}, {})
+    trained = variants.trained(layout, recipe, BASE, retrain)
+    base = variants.exported(layout, BASE, trained, layout.network, None)
     for shrink in recipe.shrink:
-        _exported(layout, shrink.name, _shrunk(layout, shrink, trained), base)
+        if (reason := variants.useless(shrink, target)) is not None:
+            layout.plan.skipped[shrink.name] = reason
+            continue
+        network, spec = variants.shrunk(layout, shrink, trained)
+        variants.exported(layout, shrink.name, network, spec, base)
     return layout.plan
-
-
-def _shrunk(layout: _Layout, shrink: Shrink, trained: str) -> str:
-    """Rounds of prune and distil; the last distil's node."""
-    recipe, current = layout.recipe, trained
-    shared = {"network": layout.network, "data": layout.data.model_dump()}
-    for round_ in range(1, shrink.rounds + 1):
-        last = round_ == shrink.rounds
-        place = "" if shrink.rounds == 1 else f" {round_}/{shrink.rounds}"
-        schedule = recipe.train.model_copy(
-            update={"epochs": shrink.epochs if last else shrink.round_epochs, "learning_rate": shrink.learning_rate}
-        )
-        current = layout.add(
-            shrink.name,
-            "prune",
-            {
-                **shared, "schedule": recipe.train.model_dump(), "blocks": shrink.blocks, "filters": shrink.filters,
-                "criterion": shrink.criterion, "ranking": shrink.ranking, "min_width": shrink.min_width,
-                "alignment": layout.target.alignment, "samples": shrink.samples,
-                "round": round_, "rounds": shrink.rounds,
-            },
-            {"model": current},
-            f"prune{place}",
-        )  # fmt: skip
-        current = layout.add(
-            shrink.name,
-            "distil",
-            {
-                **shared, "metric": recipe.metric.name, "schedule": schedule.model_dump(),
-                "temperature": shrink.temperature, "distillation": shrink.distillation,
-            },
-            {"model": current, "teacher": trained},
-            f"distil{place}",
-        )  # fmt: skip
-    return current
-
-
-def _exported(layout: _Layout, name: str, network: str, base: str | None) -> str:
-    """Export, quantise, check and bundle one network in each precision of the target; the export's node."""
-    target, recipe = layout.target, layout.recipe
-    shared = {"network": layout.network, "data": layout.data.model_dump()}
-    exported = layout.add(
-        name, "export", {**shared, "format": target.format, "opset": target.opset}, {"model": network}
-    )
-    for precision in sorted(target.precisions, key=lambda one: one != "float32"):
-        int8 = precision == "int8"
-        variant = name if not int8 else "int8" if name == BASE else f"{name}+int8"
-        model, tested = exported, {"network": network, "float": exported, **({"base": base} if base else {})}
-        if int8:
-            model = layout.add(
-                variant,
-                "quantise",
-                {
-                    "data": layout.data.model_dump(), "activations": target.int8.activations,
-                    "per_channel": target.int8.per_channel, "symmetric": target.int8.symmetric_activations,
-                },
-                {"model": exported},
-            )  # fmt: skip
-            tested["int8"] = model
-        check = layout.add(
-            variant, "check", {**shared, "metric": recipe.metric.name, "bounds": recipe.check.model_dump()}, tested
-        )
-        behind = layout.plan.needed_for([check])
-        bundle = layout.add(
-            variant,
-            "bundle",
-            {
-                "name": variant, "model": recipe.name, "target": target.name, "data": layout.data.model_dump(),
-                "runtime": target.runtime, "format": target.format, "precision": precision,
-                "alignment": target.alignment,
-                "origin": {"steps": {node.label: node.fingerprint for node in behind}, "libraries": _versions(behind)},
-            },
-            {"model": model, "float": exported, "check": check},
-        )  # fmt: skip
-        parent = name if int8 else None if name == BASE else BASE
-        layout.plan.variants.append(Variant(variant, precision, parent, bundle))
-    return exported
-
-
-def _versions(nodes: list[Node]) -> dict[str, str]:
-    return {name: version for node in nodes for name, version in sorted(node.ingredients["libraries"].items())}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 import models
 from edgewright.errors import EdgewrightError
 from edgewright.toml import BadToml, by_name, describe, read_toml
 from models.data import SHIPPED
 from pipeline.locate import source_of
-from pipeline.pruning.criteria import CRITERIA
+from pipeline.pruning.criteria import NEEDS
+from pipeline.shrinking import Shrink
 from pipeline.training import Schedule
 
 BUILT_IN = Path(models.__file__).parent
@@ -51,36 +52,20 @@ class Bounds(_Strict):
     samples: int = Field(2000, ge=16, description="real inputs that are compared")
 
 
-class Shrink(_Strict):
-    """One way of shrinking. `blocks` and `filters` can be combined."""
+class Training(Schedule):
+    """How the network is trained, and where a lottery ticket may go back to."""
 
-    name: str = Field("pruned", pattern=r"^[a-z0-9][a-z0-9._-]{0,30}$")
-    blocks: float = Field(0.0, ge=0, le=1, description="share of the removable residual blocks to remove")
-    filters: float = Field(0.0, ge=0, lt=1, description="share of the channels to remove")
-    criterion: str = Field("taylor", description="a function of pipeline/pruning/criteria.py")
-    ranking: Literal["local", "global"] = Field("local", description="local: the same share of every group")
-    min_width: int = Field(8, ge=1, description="channels that every group keeps at least")
-    samples: int = Field(2048, ge=32, description="training samples that the Taylor criterion sees")
-    rounds: int = Field(1, ge=1, le=50, description="1 is one-shot; more prune a share each, with fine-tuning between")
-    round_epochs: int = Field(1, ge=0, description="fine-tuning between rounds")
-    epochs: int = Field(3, ge=0, description="fine-tuning after the last round")
-    learning_rate: float = Field(0.1, gt=0)
-    temperature: float = Field(4.0, gt=0, description="of the distillation from the unpruned teacher")
-    distillation: float = Field(0.7, ge=0, le=1, description="weight of the teacher's loss; 0 is plain fine-tuning")
+    rewind_epoch: int = Field(1, ge=1, description='the epoch whose weights are kept for shrink.rewind = "early"')
 
-    @field_validator("criterion")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in CRITERIA:
-            raise ValueError(f"there is no such criterion: take one of {', '.join(CRITERIA)}")
-        return value
+    @property
+    def schedule(self) -> Schedule:
+        """What the training loop is told."""
+        return Schedule(**self.model_dump(exclude={"rewind_epoch"}))
 
     @model_validator(mode="after")
-    def _shrinks(self) -> Shrink:
-        if self.blocks == 0 and self.filters == 0:
-            raise ValueError("nothing to shrink: set blocks or filters (a share between 0 and 1)")
-        if self.name in ("trained", "int8"):
-            raise ValueError(f"the name {self.name!r} is taken by a variant that is always built")
+    def _from_the_start(self) -> Training:
+        if "begin" in self.model_fields_set:
+            raise ValueError("begin is set by shrink.learning_rates: leave it out")
         return self
 
 
@@ -98,9 +83,10 @@ class Recipe(_Strict):
     weights: str | None = Field(None, description="trained weights (.safetensors), so that nothing needs training")
     seed: int = 0
     metric: Metric = Metric()
-    train: Schedule = Schedule()
+    train: Training = Training()
     shrink: tuple[Shrink, ...] = (Shrink(filters=0.5),)
     check: Bounds = Bounds()
+    teachers: dict[str, Recipe] = Field(default_factory=dict, description="what shrink.teacher names, read")
 
     @model_validator(mode="after")
     def _distinct(self) -> Recipe:
@@ -120,6 +106,14 @@ def read_recipe(name: str, root: Path, retrain: bool = False) -> Recipe:
 
     retrain: the trained weights that it names need not be there.
     """
+    recipe, path = _read(name, root, retrain)
+    for place, shrink in enumerate(recipe.shrink):
+        _check_shrink(recipe, shrink, f"{path}: shrink.{place}", retrain)
+    return recipe.model_copy(update={"teachers": _teachers(recipe, path, root)})
+
+
+def _read(name: str, root: Path, retrain: bool) -> tuple[Recipe, Path]:
+    """The recipe by itself, and its file."""
     files = recipe_files(root)
     path = Path(name) if name.endswith(".toml") else files.get(name)
     if path is None or not path.is_file():
@@ -132,7 +126,7 @@ def read_recipe(name: str, root: Path, retrain: bool = False) -> Recipe:
         content = read_toml(path)
     except BadToml as error:
         raise BadRecipe(error.what, where=error.where, remedy=error.remedy) from error
-    for key in ("name", "folder"):
+    for key in ("name", "folder", "teachers"):
         if key in content:
             raise BadRecipe(
                 f"{key!r} is no key of a recipe",
@@ -145,7 +139,7 @@ def read_recipe(name: str, root: Path, retrain: bool = False) -> Recipe:
         what, key, remedy = describe(error, Recipe)
         raise BadRecipe(what, where=f"{path}: {key}" if key else str(path), remedy=remedy) from error
     _check_names(recipe, path, retrain)
-    return recipe
+    return recipe, path
 
 
 def _check_names(recipe: Recipe, path: Path, retrain: bool) -> None:
@@ -169,3 +163,78 @@ def _check_names(recipe: Recipe, path: Path, retrain: bool) -> None:
             where=f"{path}: weights = {recipe.weights!r} (in {recipe.folder})",
             remedy="correct the path, or remove the key and the model is trained from nothing",
         )
+
+
+def _check_shrink(recipe: Recipe, shrink: Shrink, where: str, retrain: bool) -> None:
+    """What a [[shrink]] table asks of the rest of the recipe."""
+    given = recipe.weights is not None and not retrain
+    if shrink.student is not None:
+        source_of(shrink.student, recipe.folder, f"{where}.student")
+    if shrink.rewind == "early":
+        if given:
+            raise BadRecipe(
+                "There is no early checkpoint: the weights are given, nothing is trained",
+                where=f"{where}.rewind",
+                remedy='remove `weights` so that the model is trained here, or take rewind = "initial"',
+            )
+        if recipe.train.rewind_epoch >= recipe.train.epochs:
+            raise BadRecipe(
+                f"train.rewind_epoch = {recipe.train.rewind_epoch} leaves no epoch of {recipe.train.epochs} to train",
+                where=f"{where}.rewind",
+                remedy="lower train.rewind_epoch",
+            )
+    if shrink.structured and "start" in NEEDS[shrink.criterion] and given and shrink.student is None:
+        raise BadRecipe(
+            f"{shrink.criterion} is how far training moved the weights, but `weights` were trained elsewhere",
+            where=f"{where}.criterion",
+            remedy="remove `weights` so that the model is trained here, or take another criterion, movement say",
+        )
+    longest = max(shrink.round_epochs if shrink.rounds > 1 else 0, fine_tuning(recipe, shrink))
+    if shrink.learning_rates == "rewind" and longest > recipe.train.epochs:
+        raise BadRecipe(
+            f"Learning rates of the last {longest} of {recipe.train.epochs} epochs are asked",
+            where=f"{where}.learning_rates",
+            remedy=f"fine-tune for at most train.epochs = {recipe.train.epochs}",
+        )
+
+
+def fine_tuning(recipe: Recipe, shrink: Shrink) -> int:
+    """Epochs of fine-tuning after the last round: said, or a share of the original training, at least one."""
+    if shrink.epochs is not None:
+        return shrink.epochs
+    return max(1, round(shrink.fine_tune * recipe.train.epochs)) if shrink.fine_tune else 0
+
+
+def _teachers(recipe: Recipe, path: Path, root: Path) -> dict[str, Recipe]:
+    """The recipes of the teachers that `recipe` names, by the name that it uses; they must be of the same data."""
+    found: dict[str, Recipe] = {}
+    for place, shrink in enumerate(recipe.shrink):
+        name, where = shrink.teacher, f"{path}: shrink.{place}.teacher"
+        if name is None or name in found:
+            continue
+        file = recipe.folder / name if name.endswith(".toml") else recipe_files(root).get(name)
+        if file is not None and file.resolve() == path.resolve():
+            raise BadRecipe(
+                "A network can't be its own teacher by name", where=where, remedy="leave teacher out: it is the default"
+            )
+        try:
+            # How the teacher's recipe shrinks is no concern here: only its training joins the plan.
+            teacher, _ = _read(str(file) if file else name, root, retrain=False)
+        except EdgewrightError as error:
+            error.where = f"{where} > {error.where}"
+            raise
+        if _data_of(teacher) != _data_of(recipe):
+            raise BadRecipe(
+                f"The teacher {name!r} learnt from {teacher.data!r}, this model from {recipe.data!r}",
+                where=where,
+                remedy="name a teacher of the same task: the same data and data_arguments",
+            )
+        found[name] = teacher
+    return found
+
+
+def _data_of(recipe: Recipe) -> tuple[str, dict[str, Any]]:
+    named = recipe.data
+    if named not in SHIPPED:
+        named = f"{source_of(named, recipe.folder, 'data').resolve()}:{named.rpartition(':')[2]}"
+    return named, recipe.data_arguments

@@ -46,12 +46,14 @@ class Input(Protocol):
 class Places:
     """Where things lie on this machine; never part of a fingerprint.
 
-    recipe: the recipe's folder; cache: downloads; data: the user's own copy of the data set, or None.
+    recipe: the recipe's folder; cache: downloads; data: the user's own copy of the data set, or None; teacher: the
+    folder of the recipe whose network teaches, None where none does.
     """
 
     recipe: Path
     cache: Path
     data: Path | None = None
+    teacher: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,47 @@
-"""Fine-tunes a pruned network, taught by the unpruned one."""
+"""Trains what was shrunk, a lottery ticket or a student, taught by the unpruned network or by another one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline import data, network
-from pipeline.distillation import teacher_of
+from pipeline.distillation.lesson import Together, teaching
+from pipeline.pruning.plan import PruningPlan
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
-from pipeline.steps.train import count, loss_function, percent, validation_metric
+from pipeline.steps.train import checked_network, count, loss_function, percent, validation_metric
 from pipeline.training import Run, Schedule, train
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from models.data.parts import DataParts
 
 
 class DistilParameters(StepParameters):
-    """distillation: weight of the teacher's loss, 0 is plain fine-tuning; temperature softens both sides' logits."""
+    """teacher: the network that teaches, None where none does. distillation: weight of its logits' loss, 0 is none;
+    temperature softens both sides' logits; transfer: what is matched between the pairs of `stages` (found if none).
+    floor: what the metric must reach in the end, None where more rounds follow.
+    """
 
     network: NetworkSpec
     data: DataSpec
     metric: str
     schedule: Schedule
+    floor: float | None
+    teacher: NetworkSpec | None
     temperature: float
     distillation: float
+    transfer: Literal["none", "attention", "hint"]
+    transfer_weight: float
+    stages: tuple[tuple[str, str], ...]
 
 
 class Distil(Step[DistilParameters]):
-    """From `model` (pruned) and `teacher`, leaves the fine-tuned network and its unchanged plan."""
+    """From `model` (none: a student, untrained) and `teacher`, leaves the network as of its best epoch, and its plan.
+
+    The best epoch is chosen on the validation part. Zeros of the plan are held. Raises FloorOutOfReach, WrongTeacher.
+    """
 
     name: ClassVar[str] = "distil"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "safetensors")
@@ -36,17 +53,53 @@ class Distil(Step[DistilParameters]):
         schedule = parameters.schedule
         torch.set_num_threads(schedule.threads)
         parts = data.load(parameters.data, work.places)
-        net, plan = network.rebuilt(parameters.network, work.places.recipe, inputs["model"])
-        teacher = None
-        if parameters.distillation > 0:
-            wise, _ = network.rebuilt(parameters.network, work.places.recipe, inputs["teacher"])
-            x = torch.from_numpy(parts.train.x)
-            teacher = teacher_of(wise, x, "flip" in schedule.augment, parameters.temperature, parameters.distillation)
-        run = Run(net, parts.train, schedule, parameters.network.seed, loss_function(schedule, work), "distil", teacher)
-        train(run, work.scratch, work.progress)
+        if "model" in inputs:
+            net, plan = network.rebuilt(parameters.network, work.places.recipe, inputs["model"])
+        else:
+            net, plan = checked_network(parameters.network, parts, work.places)[0], PruningPlan()
+        lesson = _lesson(net, parts, inputs, parameters, work)
+        run = Run(
+            net, parts.train, schedule, parameters.network.seed, loss_function(schedule, work), "distil", lesson,
+            masks=plan.zeroed, floor=parameters.floor,
+            judge=lambda one: validation_metric(one, parts, parameters.metric, work.places),
+        )  # fmt: skip
+        try:
+            result = train(run, work.scratch, work.progress)
+        finally:
+            if lesson is not None:
+                lesson.close()
         network.keep(net, plan, work.out)
         value = validation_metric(net, parts, parameters.metric, work.places)
+        epochs = schedule.epochs - schedule.begin
+        made = f", the best of {count(epochs, 'epoch')}"
+        if result.best_epoch in (None, schedule.epochs):
+            made = f", {count(epochs, 'epoch')}"
         return {
             "validation": value,
-            "figure": f"{percent(parameters.metric, value)} on validation, {count(schedule.epochs, 'epoch')}",
+            "best_epoch": result.best_epoch,
+            "history": [list(epoch) for epoch in result.history],
+            "figure": f"{percent(parameters.metric, value)} on validation{made}",
         }
+
+
+def _lesson(
+    net: nn.Module, parts: DataParts, inputs: Mapping[str, Input], parameters: DistilParameters, work: Work
+) -> Together | None:
+    """What the network learns from its teacher, or None where nobody teaches."""
+    import torch
+
+    if parameters.teacher is None:
+        return None
+    teacher, _ = network.rebuilt(parameters.teacher, work.places.teacher or work.places.recipe, inputs["teacher"])
+    return teaching(
+        net,
+        teacher,
+        torch.from_numpy(parts.train.x),
+        mirrored="flip" in parameters.schedule.augment,
+        temperature=parameters.temperature,
+        weight=parameters.distillation,
+        transfer=parameters.transfer,
+        transfer_weight=parameters.transfer_weight,
+        stages=parameters.stages,
+        seed=parameters.network.seed,
+    )

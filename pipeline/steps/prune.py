@@ -1,22 +1,30 @@
-"""One round of structured pruning: residual blocks and channels leave the network for good."""
+"""One round of structured pruning: layers, blocks, channels, heads and neurons leave the network for good."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from edgewright.errors import EdgewrightError
 from pipeline import data, network
-from pipeline.pruning.schedule import share_after
-from pipeline.pruning.shrink import Evidence, Outcome, Wish, shrink
+from pipeline.pruning.criteria import NEEDS
+from pipeline.pruning.evidence import Evidence
+from pipeline.pruning.plan import PruningPlan, replay
+from pipeline.pruning.recalibrate import recalibrate
+from pipeline.pruning.schedule import share_gone
+from pipeline.pruning.shrink import Outcome, Wish, shrink
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
-from pipeline.steps.train import count, loss_function
+from pipeline.steps.train import count, loss_function, validation_metric
 from pipeline.training import Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from models.data.parts import Part
+    from models.data.parts import DataParts
+
+BATCH = 128
+_NOUNS = {"filters": "channels", "heads": "heads", "neurons": "neurons"}
 
 
 class DidNotShrink(EdgewrightError):
@@ -24,39 +32,53 @@ class DidNotShrink(EdgewrightError):
 
 
 class PruneParameters(StepParameters):
-    """`blocks` and `filters` are shares of the original network that are gone after the last of `rounds`."""
+    """Shares are of the original network and gone after the last of `rounds`.
+
+    budget: (macs, params or bytes; the share of it that goes). metric: the recipe's, where blocks go by it.
+    """
 
     network: NetworkSpec
     data: DataSpec
     schedule: Schedule
+    metric: str | None
     blocks: float
     filters: float
+    heads: float
+    neurons: float
+    budget: tuple[str, float] | None
+    structures: tuple[str, ...]
+    vocabulary: bool
     criterion: str
     ranking: str
+    layer_importance: str
     min_width: int
+    min_heads: int
+    skip: tuple[str, ...]
     alignment: int
     samples: int
+    recalibrate: bool
     round: int
     rounds: int
+    curve: str
 
 
 class Prune(Step[PruneParameters]):
     """From `model`, leaves a smaller network: weights.safetensors and the whole plan from the original architecture."""
 
     name: ClassVar[str] = "prune"
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "safetensors", "torch-pruning")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "safetensors")
     Parameters: ClassVar[type[StepParameters]] = PruneParameters
 
     def run(self, inputs: Mapping[str, Input], parameters: PruneParameters, work: Work) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(parameters.schedule.threads)
-        part = data.load(parameters.data, work.places).train.first(parameters.samples)
+        parts = data.load(parameters.data, work.places)
         net, plan = network.rebuilt(parameters.network, work.places.recipe, inputs["model"])
         original = network.original(parameters.network, work.places.recipe)
-        example = torch.from_numpy(part.x[:2].copy())
+        example = torch.from_numpy(parts.train.x[:2].copy())
         before, whole = network.measure(net, example[:1]), network.measure(original, example[:1])
-        outcome = prune_round(net, original, part, parameters, work)
+        outcome = prune_round(net, plan, original, parts, parameters, work)
         network.forward(net, example, parameters.network)
         after = network.measure(net, example[:1])
         if after.params >= before.params and outcome.actions:
@@ -65,49 +87,99 @@ class Prune(Step[PruneParameters]):
                 where="prune",
                 remedy="please report this: it is a defect of ours",
             )
-        plan.actions += outcome.actions
+        if parameters.recalibrate:
+            recalibrate(net, batches_of(parts, parameters.samples))
         network.keep(net, plan, work.out)
         return _summary(parameters, outcome, {"params": [whole.params, after.params], "macs": [whole.macs, after.macs]})
 
 
-def prune_round(net: nn.Module, original: nn.Module, part: Part, parameters: PruneParameters, work: Work) -> Outcome:
-    """Makes `net` smaller in place, judging importance on `part`. Raises ImpossibleRatio."""
+def prune_round(
+    net: nn.Module, plan: PruningPlan, original: nn.Module, parts: DataParts, parameters: PruneParameters, work: Work
+) -> Outcome:
+    """Makes `net`, which `plan` led to, smaller in place and adds what was done to the plan.
+
+    Importance is judged on the training part. Raises ImpossibleRatio, NotTraceable, MissingEvidence.
+    """
     import torch
 
-    share = share_after(parameters.round, parameters.rounds)
+    def by_now(share: float) -> float:
+        return share_gone(share, parameters.round, parameters.rounds, parameters.curve)
+
+    budget = parameters.budget and (parameters.budget[0], by_now(parameters.budget[1]))
     wish = Wish(
-        parameters.blocks * share, parameters.filters * share, parameters.criterion, parameters.ranking,
-        parameters.min_width, parameters.alignment, parameters.round == parameters.rounds,
-    )  # fmt: skip
-    example = torch.from_numpy(part.x[:2].copy())
-    return shrink(net, original, example, wish, _evidence(net, part, parameters.schedule, work))
+        blocks=by_now(parameters.blocks), filters=by_now(parameters.filters), heads=by_now(parameters.heads),
+        neurons=by_now(parameters.neurons), budget=budget,
+        **({"structures": parameters.structures} if budget else {}),
+        criterion=parameters.criterion, ranking=parameters.ranking, layer_importance=parameters.layer_importance,
+        min_width=parameters.min_width, min_heads=parameters.min_heads, alignment=parameters.alignment,
+        skip=parameters.skip, vocabulary=parameters.vocabulary, final=parameters.round == parameters.rounds,
+    )  # type: ignore[arg-type]  # fmt: skip
+    start = None
+    if "start" in NEEDS[parameters.criterion]:
+        start = copy.deepcopy(original)
+        replay(plan, start)
+    example = (torch.from_numpy(parts.train.x[:2].copy()),)
+    outcome = shrink(net, original, example, wish, _evidence(parts, start, parameters, work))
+    plan.actions += outcome.actions
+    return outcome
 
 
-def _evidence(net: nn.Module, part: Part, schedule: Schedule, work: Work) -> Evidence:
-    """Training samples, and the recipe's loss on them."""
+def batches_of(parts: DataParts, samples: int) -> list[tuple[Tensor, ...]]:
+    """The first `samples` training inputs in batches of one size, as the network takes them."""
     import torch
 
-    x, y = torch.from_numpy(part.x), torch.from_numpy(part.y)
-    loss = loss_function(schedule, work)
+    x = torch.from_numpy(parts.train.x[:samples])
+    batches = torch.split(x, BATCH)
+    return [(batch,) for batch in batches if len(batch) == min(BATCH, len(x))]
 
-    def loss_of(rows: Tensor) -> Tensor:
+
+def _evidence(parts: DataParts, start: nn.Module | None, parameters: PruneParameters, work: Work) -> Evidence:
+    """Training samples, the recipe's loss on them, and its metric on the validation part."""
+    import torch
+
+    part = parts.train.first(parameters.samples)
+    x, y = torch.from_numpy(part.x), torch.from_numpy(part.y)
+    loss = loss_function(parameters.schedule, work)
+
+    def loss_of(net: nn.Module, rows: Tensor) -> Tensor:
         return loss(net(x[rows]), y[rows])
 
-    return Evidence(loss_of, list(torch.split(torch.arange(len(x)), 128)))
+    def metric_of(net: nn.Module) -> float:
+        return validation_metric(net, parts, parameters.metric or "top-1", work.places)
+
+    return Evidence(
+        loss_of=loss_of,
+        inputs_of=lambda rows: (x[rows],),
+        batches=list(torch.split(torch.arange(len(x)), BATCH)),
+        start=start,
+        metric_of=metric_of,
+        seed=parameters.network.seed,
+    )
 
 
 def _summary(parameters: PruneParameters, outcome: Outcome, sizes: dict[str, list[int]]) -> dict[str, Any]:
     gone = [count(len(outcome.blocks), "block")] if outcome.blocks else []
-    if outcome.channels:
-        lost = sum(before - after for before, after in outcome.channels.values())
-        gone.append(f"{lost} of {sum(before for before, _ in outcome.channels.values())} channels")
+    for kind, noun in _NOUNS.items():
+        widths = [(before, after) for what, before, after in outcome.units.values() if what == kind]
+        lost, all_ = sum(before - after for before, after in widths), sum(before for before, _ in widths)
+        gone += [f"{lost} of {all_} {noun}"] if lost else []
+    if outcome.rows:
+        lost, all_ = (
+            sum(values) for values in zip(*((was - now, was) for was, now in outcome.rows.values()), strict=True)
+        )
+        gone.append(f"{lost} of {all_} embedding rows")
     whole, left = sizes["macs"]
-    what = " and ".join(gone) or "nothing"
-    figure = f"{parameters.criterion}, {what} removed, {1 - left / whole:.0%} of the MACs left out"
+    figure = f"{parameters.criterion}, {_listed(gone)} removed, {1 - left / whole:.0%} of the MACs left out"
     return {
         **sizes,
         "blocks_removed": outcome.blocks,
-        "channels": {name: list(widths) for name, widths in outcome.channels.items()},
+        "units": {name: list(found) for name, found in outcome.units.items()},
+        "rows": {name: list(found) for name, found in outcome.rows.items()},
         "left_alone": outcome.left_alone,
         "figure": figure.replace("%", " %"),
     }
+
+
+def _listed(things: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things) or "nothing"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.steps.base import Step
 
-NAMES = ("samples", "train", "prune", "distil", "export", "quantise", "check", "bundle")
+NAMES = ("samples", "train", "prune", "sparsify", "rewind", "distil", "export", "quantise", "check", "bundle")
 
 
 def step_class(name: str) -> type[Step[Any]]:

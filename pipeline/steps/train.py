@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from models.data.parts import DataParts
 
 
+EARLY = "early.safetensors"
+
+
 class TrainParameters(StepParameters):
-    """weights: a .safetensors file beside the recipe, with its digest; then nothing is trained."""
+    """weights: a .safetensors file beside the recipe, with its digest; then nothing is trained.
+
+    early: the epoch whose weights are kept for lottery tickets.
+    """
 
     network: NetworkSpec
     data: DataSpec
     metric: str
     schedule: Schedule
+    early: int | None = None
     weights: str | None = None
     weights_sha256: str | None = None
 
 
 class Train(Step[TrainParameters]):
-    """Leaves weights.safetensors and an empty pruning plan."""
+    """Leaves weights.safetensors and an empty pruning plan; early.safetensors, where it trains past that epoch."""
 
     name: ClassVar[str] = "train"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "safetensors")
@@ -47,14 +54,11 @@ class Train(Step[TrainParameters]):
             net.eval()
             made = f"from {parameters.weights}"
         else:
-            run = Run(
-                net,
-                parts.train,
-                parameters.schedule,
-                parameters.network.seed,
-                loss_function(parameters.schedule, work),
-                "train",
-            )
+            schedule = parameters.schedule
+            early = parameters.early
+            kept = {early: work.out / EARLY} if early is not None and early < schedule.epochs else {}
+            loss = loss_function(schedule, work)
+            run = Run(net, parts.train, schedule, parameters.network.seed, loss, "train", keep_at=kept)
             train(run, work.scratch, work.progress)
             made = count(parameters.schedule.epochs, "epoch")
         network.keep(net, PruningPlan(), work.out)
