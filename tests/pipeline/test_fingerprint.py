@@ -66,7 +66,7 @@ def _edit(path: Path, change: Callable[[str], str]) -> None:
 
 def test_code_comments_docstrings_and_layout_do_not_count(copied: Path) -> None:
     before = _code(copied, "train")
-    for path in (copied / "pipeline/steps/train.py", copied / "pipeline/training.py"):
+    for path in (copied / "pipeline/steps/train.py", copied / "pipeline/training/loop.py"):
         _edit(path, lambda text: '"""Another docstring."""\n# a comment\n\n\n' + text[text.index("from __future__") :])
         _edit(path, lambda text: text.replace("import torch\n", "import torch  # why\n\n"))
     assert _code(copied, "train") == before
@@ -75,8 +75,8 @@ def test_code_comments_docstrings_and_layout_do_not_count(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "module"),
     [
-        ("train", "pipeline/steps/train.py"), ("train", "pipeline/training.py"), ("train", "pipeline/steps/base.py"),
-        ("distil", "pipeline/distillation.py"), ("prune", "pipeline/pruning/selection.py"),
+        ("train", "pipeline/steps/train.py"), ("train", "pipeline/training/loop.py"), ("train", "pipeline/steps/base.py"),
+        ("distil", "pipeline/distillation/transfer.py"), ("prune", "pipeline/pruning/selection.py"),
         ("export", "pipeline/export/lean.py"), ("quantise", "pipeline/quantization/static.py"),
         ("check", "pipeline/export/compare.py"), ("bundle", "device_agents/bundle.py"),
         ("samples", "models/data/parts.py"), ("prune", "pipeline/pruning/__init__.py"),
@@ -93,7 +93,7 @@ def test_code_change_at_any_depth_counts(copied: Path, step: str, module: str) -
     ("step", "module"),
     [
         ("train", "pipeline/steps/quantise.py"), ("train", "pipeline/steps/prune.py"),
-        ("train", "pipeline/export/lean.py"), ("samples", "pipeline/training.py"),
+        ("train", "pipeline/export/lean.py"), ("samples", "pipeline/training/loop.py"),
         ("quantise", "pipeline/steps/train.py"), ("export", "pipeline/steps/check.py"),
         ("train", "edgewright/progress.py"), ("train", "pipeline/build.py"), ("train", "pipeline/store.py"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ class Teacher:
     temperature: float
     weight: float
 
-    def mix(self, loss: Tensor, outputs: Tensor, rows: Tensor, flipped: Tensor | None) -> Tensor:
+    def mix(
+        self, loss: Tensor, outputs: Tensor, rows: Tensor, flipped: Tensor | None, inputs: Tensor | None = None
+    ) -> Tensor:
         """(1 - weight) x `loss` + weight x T^2 x KL(teacher || student) for the batch `rows` (int64 [B])."""
         import torch
         import torch.nn.functional as F
@@ -32,9 +35,16 @@ class Teacher:
         divergence = F.kl_div(got, wanted, reduction="batchmean", log_target=True) * self.temperature**2
         return (1 - self.weight) * loss + self.weight * divergence
 
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """None: logits are compared as they are."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to take away: the teacher itself isn't held."""
+
 
 def teacher_of(network: nn.Module, x: Tensor, mirrored: bool, temperature: float, weight: float) -> Teacher:
-    """Runs `network` over `x` (float32 [N, ...]) and, where asked, over its mirror image."""
+    """Runs `network` over `x` ([N, ...]) and, where asked, over its mirror image."""
     import torch
 
     versions = [logits_of(network, x)]

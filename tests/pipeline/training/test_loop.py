@@ -5,62 +5,23 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
 from edgewright.progress import Silent
-from models.data.parts import Part
 from pipeline.network import weights_of
-from pipeline.training import Run, Schedule, TrainingFailed, cross_entropy, one_cycle, train
-
-SCHEDULE = Schedule(epochs=4, batch=16, threads=1, augment=["flip"])
-STEPS = 5  # 80 samples in batches of 16
-
-
-def small(seed: int = 3) -> nn.Module:
-    """Convolution, batch norm and dropout: all that carries state or draws at random."""
-    torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, 1, 1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2), nn.Flatten(), nn.Linear(512, 4)
-    )
-
-
-def samples(count: int = 80) -> Part:
-    random = np.random.default_rng(5)
-    return Part(random.standard_normal((count, 1, 8, 8)).astype(np.float32), random.integers(0, 4, count))
-
-
-def run_of(schedule: Schedule = SCHEDULE, loss: Callable[[Tensor, Tensor], Tensor] | None = None, seed: int = 7) -> Run:
-    return Run(small(), samples(), schedule, seed, loss or cross_entropy(schedule.label_smoothing), "train")
-
-
-class Cut(Exception):
-    pass
-
-
-class CutsAfter(Silent):
-    """Ends the run after so many steps, as Ctrl-C would."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def advance(self, amount: float = 1.0, note: str = "") -> None:
-        self.left -= int(amount)
-        if amount and self.left <= 0:
-            raise Cut
-
+from pipeline.training import Run, TrainingFailed, TrainResult, cross_entropy, train
+from tests.pipeline.training.runs import SCHEDULE, STEPS, Cut, CutsAfter, run_of, samples, small
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from edgewright.progress import Silent
 from pipeline.training import train
-from tests.pipeline.test_training import STEPS, run_of
+from tests.pipeline.training.runs import STEPS, run_of
 
 class Kills(Silent):
     left = 2 * STEPS + 2  # in the middle of the third epoch
@@ -74,13 +35,13 @@ train(run_of(), Path(sys.argv[1]), Kills())
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, float]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, TrainResult]:
     run = run_of()
     mean = train(run, tmp_path_factory.mktemp("undisturbed"), Silent())
     return weights_of(run.network), mean
 
 
-def test_train_twice_gives_the_same_bits(undisturbed: tuple[bytes, float], tmp_path: Path) -> None:
+def test_train_twice_gives_the_same_bits(undisturbed: tuple[bytes, TrainResult], tmp_path: Path) -> None:
     run = run_of()
     assert (train(run, tmp_path, Silent()), weights_of(run.network)) == undisturbed[::-1]
     assert not run.network.training
@@ -88,7 +49,7 @@ def test_train_twice_gives_the_same_bits(undisturbed: tuple[bytes, float], tmp_p
 
 @pytest.mark.parametrize("steps", [1, STEPS, STEPS + 2, 2 * STEPS + 1, 3 * STEPS, 4 * STEPS])
 def test_train_cut_off_anywhere_resumes_to_the_same_bits(
-    undisturbed: tuple[bytes, float], tmp_path: Path, steps: int
+    undisturbed: tuple[bytes, TrainResult], tmp_path: Path, steps: int
 ) -> None:
     with pytest.raises(Cut):
         train(run_of(), tmp_path, CutsAfter(steps))
@@ -97,7 +58,7 @@ def test_train_cut_off_anywhere_resumes_to_the_same_bits(
 
 
 def test_train_killed_in_mid_epoch_resumes_to_the_same_bits(
-    undisturbed: tuple[bytes, float], tmp_path: Path, project_root: Path
+    undisturbed: tuple[bytes, TrainResult], tmp_path: Path, project_root: Path
 ) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=project_root, capture_output=True)
     assert done.returncode == -9, done.stderr
@@ -117,7 +78,7 @@ class _Counts(Silent):
         self.alone += bool(note)
 
 
-def test_train_that_was_finished_does_nothing_more(undisturbed: tuple[bytes, float], tmp_path: Path) -> None:
+def test_train_that_was_finished_does_nothing_more(undisturbed: tuple[bytes, TrainResult], tmp_path: Path) -> None:
     train(run_of(), tmp_path, Silent())
     run, steps = run_of(), _Counts()
     assert (train(run, tmp_path, steps), weights_of(run.network)) == undisturbed[::-1]
@@ -130,14 +91,14 @@ def _other(kind: str, whole: bytes) -> bytes:
     tensors = load(whole)
     if kind == "of another shape":  # the first tensors fit, the last one doesn't
         tensors["model.5.weight"] = tensors["model.5.weight"][:2].contiguous()
-        return save(tensors, metadata={"epoch": "2", "mean": "0.5"})
-    if kind == "without its epoch":
+        return save(tensors, metadata={"optimizer": "SGD", "reached": "[2, [[0.5, null], [0.5, null]], null, null]"})
+    if kind == "without how far it came":
         return save(tensors)
     return {"cut": whole[: len(whole) // 2], "garbage": b"\x00" * 500, "empty": b""}[kind]
 
 
-@pytest.mark.parametrize("kind", ["cut", "garbage", "empty", "of another shape", "without its epoch"])
-def test_train_ignores_a_damaged_checkpoint(undisturbed: tuple[bytes, float], tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["cut", "garbage", "empty", "of another shape", "without how far it came"])
+def test_train_ignores_a_damaged_checkpoint(undisturbed: tuple[bytes, TrainResult], tmp_path: Path, kind: str) -> None:
     with pytest.raises(Cut):
         train(run_of(), tmp_path, CutsAfter(2 * STEPS + 1))
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -165,7 +126,7 @@ def test_train_by_a_huge_learning_rate_fails_by_itself(tmp_path: Path) -> None:
         train(run_of(SCHEDULE.model_copy(update={"learning_rate": 1e30, "epochs": 20})), tmp_path, Silent())
 
 
-def test_train_flips_follow_the_seed(undisturbed: tuple[bytes, float], tmp_path: Path) -> None:
+def test_train_flips_follow_the_seed(undisturbed: tuple[bytes, TrainResult], tmp_path: Path) -> None:
     plain = run_of(SCHEDULE.model_copy(update={"augment": []}))
     train(plain, tmp_path / "plain", Silent())
     other = run_of(seed=8)
@@ -198,20 +159,10 @@ def test_train_flip_mirrors_about_half_of_the_samples_along_the_width(tmp_path: 
 
 def test_train_no_epochs_leaves_the_network_as_it_is(tmp_path: Path) -> None:
     run = run_of(SCHEDULE.model_copy(update={"epochs": 0}))
-    assert math.isnan(train(run, tmp_path, Silent()))
+    assert math.isnan(train(run, tmp_path, Silent()).loss)
     assert weights_of(run.network) == weights_of(small())
 
 
 def test_train_last_batch_of_one_sample_is_left_out(tmp_path: Path) -> None:
     run = run_of(SCHEDULE.model_copy(update={"batch": 79, "epochs": 1}))
-    assert math.isfinite(train(run, tmp_path, Silent()))
-
-
-def test_one_cycle_rises_for_a_quarter_and_falls_to_almost_nothing() -> None:
-    rates = [one_cycle(0.4, step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.4 / 25)
-    assert rates[25] == max(rates) == pytest.approx(0.4)
-    assert rates[:26] == sorted(rates[:26])
-    assert rates[25:] == sorted(rates[25:], reverse=True)
-    assert 0 < rates[-1] < 0.4 / 100
-    assert one_cycle(0.4, 0, 1) > 0
+    assert math.isfinite(train(run, tmp_path, Silent()).loss)

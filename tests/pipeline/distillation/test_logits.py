@@ -13,7 +13,7 @@ from models.data.parts import Part
 from pipeline.distillation import Teacher, logits_of, teacher_of
 from pipeline.network import weights_of
 from pipeline.training import train
-from tests.pipeline.test_training import SCHEDULE, run_of, samples, small
+from tests.pipeline.training.runs import SCHEDULE, run_of, samples, small
 
 ROWS = torch.tensor([2, 0, 5])
 
