@@ -114,6 +114,18 @@ def share_of_zeros(network: nn.Module, names: Iterable[str] | None = None) -> fl
     return sum(int((weight == 0).sum()) for weight in weights) / max(1, sum(weight.numel() for weight in weights))
 
 
+def lost(network: nn.Module, actions: Iterable[Zeros]) -> str:
+    """The first of a plan's promised zeros that is not there, in words; "" where all are. Later promises hold."""
+    for action in {action.tensor: action for action in actions}.values():
+        weight = _chosen(network, [action.tensor])[action.tensor]
+        zeros = int((weight == 0).sum())
+        if zeros < action.zeros:
+            return f"{action.tensor!r} has {zeros} zeros, its plan says {action.zeros}"
+        if action.pattern == "2:4" and bool(((_runs(weight.detach()) != 0).sum(1) > STAY).any()):
+            return f"{action.tensor!r} has runs of four with more than two weights"
+    return ""
+
+
 def sparsifiable(network: nn.Module) -> list[str]:
     """Names of the weights of convolutions, linear layers and attention projections, each shared one once.
 
@@ -225,8 +237,12 @@ def _two_of_four(value: Tensor) -> Tensor:
     """True at the two least of every four along axis 1 (input channels)."""
     import torch
 
-    rows = value.movedim(1, -1)
-    runs = rows.reshape(-1, RUN)
+    runs = _runs(value)
     mask = torch.zeros(runs.shape, dtype=torch.bool)
     mask.scatter_(1, torch.argsort(runs, dim=1, stable=True)[:, : RUN - STAY], True)
-    return mask.view(rows.shape).movedim(-1, 1)
+    return mask.view(value.movedim(1, -1).shape).movedim(-1, 1)
+
+
+def _runs(value: Tensor) -> Tensor:
+    """Every four along axis 1 as a row: [numel / 4, 4]."""
+    return value.movedim(1, -1).reshape(-1, RUN)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.pruning.sparsity import CantSparsify, hold, share_of_zeros, sparsifiable, sparsify, unfit
+from pipeline.pruning.sparsity import CantSparsify, hold, lost, share_of_zeros, sparsifiable, sparsify, unfit
 from tests.pipeline import nets
 
 SHARES = st.floats(0, 0.99)
@@ -253,3 +253,26 @@ def test_hold_puts_exact_zeros_back_after_momentum_and_weight_decay_moved_them()
         assert share_of_zeros(net) == pytest.approx(0.5, abs=0.02)
     with pytest.raises(CantSparsify, match="has no weight 'nothing'"):
         hold(net, ["nothing"])
+
+
+def test_lost_names_the_weight_whose_promised_zeros_are_gone() -> None:
+    net = nn.Sequential(nn.Conv2d(8, 6, 3), nn.Linear(16, 5))
+    actions = sparsify(net, 0.5, "2:4")
+    assert lost(net, actions) == ""
+    with torch.no_grad():  # as many zeros as before, but one of them has moved into the next run
+        run = net[1].weight[0, :8]
+        run[int((run[:4] == 0).nonzero()[0])] = 1.0
+        run[4 + int((run[4:] != 0).nonzero()[0])] = 0.0
+    assert lost(net, actions) == "'1.weight' has runs of four with more than two weights"
+    with torch.no_grad():
+        net[0].weight[net[0].weight == 0] = 1e-9
+    assert lost(net, actions) == "'0.weight' has 0 zeros, its plan says 216"
+
+
+def test_lost_takes_the_last_promise_of_a_tensor() -> None:
+    net = _small()
+    first = sparsify(net, 0.9)
+    with torch.no_grad():
+        net[4].weight.fill_(1.0)
+    assert lost(net, first).startswith("'4.weight' has 0 zeros")
+    assert lost(net, [*first, *sparsify(net, 0.6, scope="local")]) == ""
