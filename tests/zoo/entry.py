@@ -1,0 +1,73 @@
+"""What the zoo says of each of its networks: how to make it, what it reads, and what pruning must find in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+Inputs = Callable[[int, torch.Generator], tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One network as its users write it.
+
+    inputs: (samples, generator) > the network's inputs. kinds: what must be found to cut. left: modules with weights
+    that must be left alone, each with a word that its reason must hold; all other weights must be in a group.
+    layers: how many layers can go whole. package: a distribution that it needs, with the command that brings it.
+    """
+
+    make: Callable[[], nn.Module]
+    inputs: Inputs
+    kinds: frozenset[str]
+    left: dict[str, str] = field(default_factory=dict)
+    layers: int = 0
+    package: tuple[str, str] | None = None
+
+    def network(self, seed: int = 0) -> nn.Module:
+        """A seeded network in evaluation mode; its norms scale, shift and have statistics of their own."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = self.make()
+            with torch.no_grad():
+                for module in network.modules():
+                    _unsettle(module)
+        return network.eval()
+
+    def samples(self, count: int = 2, seed: int = 1) -> tuple[Tensor, ...]:
+        """Seeded inputs of `count` samples."""
+        return self.inputs(count, torch.Generator().manual_seed(seed))
+
+
+def _unsettle(module: nn.Module) -> None:
+    """A fresh norm is nearly the identity and a fresh bias zero: what a wrong cut does there would not be seen."""
+    if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm) and module.weight is not None:
+        module.weight.uniform_(0.5, 1.5)
+        module.bias.normal_(0, 0.3)
+    if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
+        module.running_mean.normal_(0, 0.3)
+        assert module.running_var is not None
+        module.running_var.uniform_(0.5, 1.5)
+
+
+def pictures(channels: int = 3, size: int = 16) -> Inputs:
+    """float32 [N, channels, size, size], normal."""
+    return lambda count, generator: (torch.randn(count, channels, size, size, generator=generator),)
+
+
+def vectors(width: int) -> Inputs:
+    """float32 [N, width], normal."""
+    return lambda count, generator: (torch.randn(count, width, generator=generator),)
+
+
+def series(*shape: int) -> Inputs:
+    """float32 [N, *shape], normal."""
+    return lambda count, generator: (torch.randn(count, *shape, generator=generator),)
+
+
+def tokens(length: int, vocabulary: int) -> Inputs:
+    """int64 [N, length], from 1 (0 is padding)."""
+    return lambda count, generator: (torch.randint(1, vocabulary, (count, length), generator=generator),)

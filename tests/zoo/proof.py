@@ -1,0 +1,188 @@
+"""What a network of the zoo was pruned to, and independent ways to see that nothing else changed."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.pruning import surgery
+from pipeline.pruning.coupling import find_structure, prepare
+from pipeline.pruning.evidence import Evidence
+from pipeline.pruning.groups import Group, Size, Structure
+from pipeline.pruning.plan import Action, Cut, PruningPlan, Set, replay
+from pipeline.pruning.shrink import Outcome, Wish, shrink
+from pipeline.pruning.trial import Choice, apart, masked, outputs
+from tests.zoo.entry import Entry
+
+SAMPLES, BATCH = 12, 4
+
+
+def evidence(entry: Entry, network: nn.Module) -> Evidence:
+    """Three batches of four samples with random labels; the network from before training has another seed."""
+    data = entry.samples(SAMPLES, seed=5)
+    generator = torch.Generator().manual_seed(6)
+    wanted = [
+        torch.randint(one.shape[-1], (len(one),), generator=generator)
+        if _is_scores(one)
+        else torch.randn(one.shape, generator=generator)
+        for one in outputs(network, data)
+    ]
+
+    def inputs_of(rows: Tensor) -> tuple[Tensor, ...]:
+        return tuple(one[rows] for one in data)
+
+    def loss_of(network: nn.Module, rows: Tensor) -> Tensor:
+        got = _leaves(network(*inputs_of(rows)))
+        return torch.stack(
+            [
+                F.cross_entropy(one, right[rows]) if right.dtype == torch.int64 else F.mse_loss(one, right[rows])
+                for one, right in zip(got, wanted, strict=True)
+            ]
+        ).sum()
+
+    everything = torch.arange(SAMPLES)
+
+    def metric_of(network: nn.Module) -> float:
+        with torch.no_grad():
+            return -float(loss_of(network, everything))
+
+    return Evidence(
+        loss_of,
+        inputs_of,
+        [everything[place : place + BATCH] for place in range(0, SAMPLES, BATCH)],
+        start=entry.network(seed=7),
+        metric_of=metric_of,
+    )
+
+
+def _is_scores(output: Tensor) -> bool:
+    return output.dim() == 2 and output.shape[1] > 1
+
+
+def _leaves(found: Any) -> list[Tensor]:
+    from torch.utils import _pytree as pytree
+
+    plain = dict(found) if isinstance(found, dict) else found
+    return [leaf for leaf in pytree.tree_leaves(plain) if isinstance(leaf, Tensor)]
+
+
+@dataclass
+class Pruned:
+    """One run of shrink(): the smaller network, and the whole one as it was before its units were cut."""
+
+    entry: Entry
+    whole: nn.Module
+    network: nn.Module
+    outcome: Outcome
+
+    @property
+    def plan(self) -> PruningPlan:
+        return PruningPlan(list(self.outcome.actions))
+
+
+def pruned(entry: Entry, wish: Wish) -> Pruned:
+    """shrink() on a fresh network of the zoo; `whole` has the same weights, its layers swapped and removed as in the plan."""
+    original = entry.network()
+    network, whole = copy.deepcopy(original), copy.deepcopy(original)
+    outcome = shrink(network, original, entry.samples(), wish, evidence(entry, original))
+    replay(PruningPlan([one for one in outcome.actions if not isinstance(one, Cut | Set)]), whole)
+    return Pruned(entry, whole, network, outcome)
+
+
+def choice_of(structure: Structure, actions: Sequence[Action]) -> Choice:
+    """The units that the plan's cuts leave of each group. Fails where a group's axes disagree."""
+    cuts = {(one.tensor, one.axis): set(one.kept) for one in actions if isinstance(one, Cut)}
+    choice: list[tuple[Group, list[int]]] = []
+    for group in structure.groups:
+        verdicts = {
+            tuple(unit for unit, where in enumerate(axis.indices) if set(where) <= cuts[axis.tensor, axis.axis])
+            for axis in group.axes
+            if (axis.tensor, axis.axis) in cuts
+        }
+        if not verdicts:
+            continue
+        assert len(verdicts) == 1, f"{group.name}: its tensors keep different units, {sorted(verdicts)}"
+        (kept,) = verdicts
+        choice.append((group, list(kept)))
+    return choice
+
+
+def unread(network: nn.Module, choice: Choice) -> nn.Module:
+    """A copy in which nobody reads what would go, and all else is as it was: what removing a unit means."""
+    made = copy.deepcopy(network)
+    with torch.no_grad():
+        for group, kept in choice:
+            for axis in group.axes:
+                if axis.makes:
+                    continue
+                gone = [i for unit, where in enumerate(axis.indices) if unit not in kept for i in where]
+                surgery.find_tensor(made, axis.tensor).index_fill_(axis.axis, torch.tensor(gone, dtype=torch.int64), 0.0)
+    return made
+
+
+def gaps(case: Pruned) -> dict[str, float]:
+    """Worst difference of the cut network from the masked ones, as a share of the outputs' spread, on fresh inputs."""
+    structure = find_structure(case.whole, case.entry.samples())
+    choice = choice_of(structure, case.outcome.actions)
+    assert {group.name: len(kept) for group, kept in choice} == {
+        name: after for name, (_, before, after) in case.outcome.units.items() if after < before
+    }
+    inputs = case.entry.samples(count=3, seed=11)
+    got = outputs(case.network, inputs)
+    return {
+        "masked": apart(outputs(masked(case.whole, choice), inputs), got),
+        "unread": apart(outputs(unread(case.whole, choice), inputs), got),
+    }
+
+
+def counted(network: nn.Module, entry: Entry) -> Size:
+    """Parameters, MACs of one sample and bytes by torch's own counter, which knows nothing of groups."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    one = tuple(given[:1] for given in entry.samples())
+    # Fused kernels for attention and recurrent layers are opaque to the counter.
+    with (
+        torch.no_grad(),
+        torch.backends.mkldnn.flags(enabled=False),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
+        network.eval()(*one)
+    tensors = [*network.parameters(), *network.buffers()]
+    return Size(
+        params=sum(one.numel() for one in network.parameters()),
+        macs=counter.get_total_flops() // 2,
+        bytes=sum(one.numel() * one.element_size() for one in tensors),
+    )
+
+
+def covered(structure: Structure, network: nn.Module) -> list[str]:
+    """Tensors with weights whose module is neither in a group nor left alone with a reason: must be none."""
+    made = {axis.tensor for group in structure.groups for axis in group.axes if axis.makes}
+    left = {one.module for one in structure.left if one.reason}
+    return [
+        name
+        for name, tensor in network.named_parameters()
+        if tensor.dim() > 1 and name not in made and name.rpartition(".")[0] not in left and name not in left
+    ]
+
+
+def prepared(entry: Entry) -> nn.Module:
+    """A fresh network in which what can't be cut as it is has been swapped."""
+    network = entry.network()
+    prepare(network)
+    return network
+
+
+def with_find_structure(monkeypatch: Any, change: Callable[[Structure], Structure]) -> None:
+    """shrink() gets the structure that `change` makes of the true one."""
+    from pipeline.pruning import shrink as module
+
+    monkeypatch.setattr(module, "find_structure", lambda *given: change(find_structure(*given)))
