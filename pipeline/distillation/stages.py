@@ -155,8 +155,6 @@ def _layers(network: nn.Module, seen: list[_Seen]) -> list[_Seen]:
     # Of equally many the outermost: a layer rather than its only attention.
     largest = [name for name, family in families.items() if len(family) == most]
     parent = min(largest, key=lambda name: len(name.split(".")) if name else 0)
-        (name for name in families if len(families[name]) == most), key=lambda name: name.count(".") + bool(name)
-    )
     positions = families[parent][-1].positions
     return [one for one in families[parent] if one.positions == positions]
 
