@@ -200,6 +200,29 @@ def lint(c: Context) -> None:
         raise Exit(code=status)
 
 
+@task(
+    name="pruning",
+    help={
+        "quick": "one seed and few samples, for CI: shows that everything runs",
+        "out": "folder for bench.json and bench.html; default: .edgewright/bench/pruning-full",
+        "seeds": "how many seeds; default 3",
+        "only": "one claim, e.g. criteria",
+        "threads": "torch's threads in every training; default 2",
+    },
+)
+def bench_pruning(
+    c: Context, quick: bool = False, out: str = "", seeds: int = 0, only: str = "", threads: int = 0
+) -> None:
+    """Try what articles claim of pruning, and Torch-Pruning beside it: table, JSON and a page with plots."""
+    from edgewright.checks import run_bench
+
+    given = {"--out": out, "--seeds": seeds, "--only": only, "--threads": threads}
+    words = [word for name, value in given.items() if value for word in (name, str(value))]
+    if status := run_bench("pruning", [*(["--quick"] if quick else []), *words]):
+        raise Exit(code=status)
+
+
 _store = Collection("store", store_list, store_verify, store_gc)
 _devices = Collection("devices", devices_list, devices_probe, devices_trust)
-namespace = Collection(deploy, build, train, explain, models, targets, double, test, lint, _store, _devices)
+_bench = Collection("bench", bench_pruning)
+namespace = Collection(deploy, build, train, explain, models, targets, double, test, lint, _store, _devices, _bench)

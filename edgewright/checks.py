@@ -50,6 +50,21 @@ def run_lint() -> int:
     return 1 if failed else 0
 
 
+def run_bench(name: str, words: Sequence[str] = ()) -> int:
+    """Runs a benchmark of tests/bench as a program of its own and returns its exit status."""
+    if not (root() / "tests" / "bench").is_dir():
+        print("The benchmarks come with a checkout only.\n  next:  clone Edgewright, type it there", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", f"tests.bench.{name}", *words]
+    try:
+        # In the folder where it was typed, so that --out is meant from there; the modules are found by PYTHONPATH.
+        found = os.environ.get("PYTHONPATH")
+        path = os.pathsep.join([str(root()), *([found] if found else [])])
+        return subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
 def _from_here(path: str) -> str:
     """A path as typed in the current folder, for a pytest that runs in the project's; node ids stay on it."""
     file, separator, node = path.partition("::")

@@ -1,0 +1,90 @@
+"""Attention heads can go: a quarter, half, three quarters of those of a small vision transformer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.bench.pruning.cells import Cell
+from tests.bench.pruning.found import Found, base, pruned, seeds
+from tests.bench.pruning.setting import HEADS, Setting
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    difference,
+    dot,
+    faster,
+    larger,
+    percent,
+    speed_text,
+)
+
+CLAIMED = (
+    "Many attention heads are redundant: with a good importance score a quarter to half of them can go with little "
+    "loss, and the network gets faster."
+)
+MODEL = "vit-tiny"
+LITTLE = 0.01
+
+
+def _cells(setting: Setting, share: float, criterion: str) -> list[Cell]:
+    short = replace(setting, epochs=setting.heads_epochs, rounds=(setting.heads_epochs,))
+    return seeds(setting, lambda seed: pruned(short, seed, ("heads", share), criterion, model=MODEL, ranking="global"))
+
+
+def cells(setting: Setting) -> list[Cell]:
+    ways = [(share, name) for share in setting.heads for name in (*HEADS, "random")]
+    return [base(setting, MODEL), *(cell for share, name in ways for cell in _cells(setting, share, name))]
+
+
+def judge(setting: Setting, found: Found) -> Finding:
+    finding = Finding("heads", "Attention heads of a vision transformer", CLAIMED)
+    whole = base(setting, MODEL)
+    dense = found.of(whole)
+    table = Table(
+        f"Heads really removed, {setting.heads_epochs} epoch of fine-tuning; unpruned {percent([dense['after']])}",
+        ("asked", "score", "heads gone", "left in each layer", "MACs gone", "speed-up", "top-1 before", "top-1 after"),
+    )
+    plot = Plot("Test top-1 before fine-tuning, mean and range of the seeds", "%")
+    after = Plot("Test top-1 after fine-tuning, mean and range of the seeds", "%")
+    for share in setting.heads:
+        for name in (*HEADS, "random"):
+            some = _cells(setting, share, name)
+            ratio = found.ratio(whole, some[0])
+            heads = [units for units in found.of(some[0])["units"].values() if units[0] == "heads"]
+            left, had = [one[2] for one in heads], sum(one[1] for one in heads)
+            macs = f"{1 - found.of(some[0])['macs'] / found.of(some[0])['original']['macs']:.0%}"
+            before, done = found.values(some, "before"), found.values(some, "after")
+            gone = f"{had - sum(left)} of {had}"
+            shown = speed_text(ratio) if ratio else ""
+            table.rows.append(
+                (f"{share:.0%}", name, gone, " ".join(map(str, left)), macs, shown, percent(before), percent(done))
+            )
+            if ratio:
+                text = f"{share:.0%} of the heads ({macs} of the MACs): faster"
+                finding.statements.append(Statement(text, faster(ratio), shown))
+        scores = {name: _cells(setting, share, name) for name in (*HEADS, "random")}
+        for when, drawn in (("before", plot), ("after", after)):
+            values = {name: found.values(some, when) for name, some in scores.items()}
+            for other in ("l2", "random"):
+                gap = difference(values["taylor-gate"], values[other])
+                text = f"{share:.0%}: the gate's Taylor score beats {other} {when} fine-tuning"
+                finding.statements.append(Statement(text, larger(gap), str(gap)))
+            tones = {"taylor-gate": "ours", "l2": "other", "random": "control"}
+            drawn.rows.append((f"{share:.0%}", [dot(values[name], tones[name], name) for name in values]))  # type: ignore[arg-type]
+        lost = difference([dense["after"]] * len(setting.seeds), found.values(scores["taylor-gate"], "after"))
+        verdict = (
+            "undecided"
+            if lost.low is None or lost.high is None
+            else "reproduced"
+            if lost.high < LITTLE
+            else ("refuted" if lost.low > LITTLE else "undecided")
+        )
+        finding.statements.append(Statement(f"{share:.0%}: costs less than a point", verdict, f"lost {lost}"))
+    finding.tables.append(table)
+    finding.plots += [plot, after]
+    finding.notes.append(
+        "Heads are ranked over all layers; one stays in each. The base gets no fine-tuning of its own."
+    )
+    return finding
