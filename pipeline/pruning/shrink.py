@@ -1,169 +1,310 @@
-"""One round of structured pruning: blocks first, then channels of what is left; gives the plan's new actions."""
+"""One round of structured pruning: rows first, then layers, then filters, heads and neurons of what is left; proven."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pipeline.pruning.blocks import block_scores, find_blocks
-from pipeline.pruning.criteria import CRITERIA, NEEDS_GRADIENTS
-from pipeline.pruning.filters import find_groups, keep_all
-from pipeline.pruning.plan import Action, PruningPlan, Remove, replay
-from pipeline.pruning.selection import (
-    ImpossibleRatio,
-    channel_scores,
-    global_widths,
-    local_widths,
-    most_important,
-    round_width,
-)
+from edgewright.errors import EdgewrightError
+from pipeline.pruning.coupling import find_structure, prepare
+from pipeline.pruning.criteria import CRITERIA, NEEDS
+from pipeline.pruning.depth import least_important
+from pipeline.pruning.evidence import Evidence, see
+from pipeline.pruning.layers import evaluating, find_layers
+from pipeline.pruning.plan import Action, PruningPlan, Remove, actions_for, replay
+from pipeline.pruning.selection import ImpossibleRatio, most_important
+from pipeline.pruning.sizes import same_shapes, size_of, stored_numbers
+from pipeline.pruning.trial import masked, outputs
+from pipeline.pruning.vocabulary import find_embeddings, rows_action, used_rows
+from pipeline.pruning.widths import by_budget, by_shares, room_of
+from pipeline.pruning.wish import Outcome, Wish
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.pruning.groups import Group, Size, Structure
 
-@dataclass(frozen=True)
-class Wish:
-    """What one round shall reach, counted from the original network: shares of blocks and of channels that are gone."""
+__all__ = ["Evidence", "ImpossibleRatio", "Outcome", "Wish", "WrongCut", "shrink"]
 
-    blocks: float
-    filters: float
-    criterion: str
-    ranking: str
-    min_width: int
-    alignment: int
-    final: bool = True  # an earlier one of several rounds may be too small to take anything
+EXACT = 1e-4
+"""Worst difference between the masked and the cut network's outputs, as a share of their spread."""
 
 
-@dataclass
-class Evidence:
-    """Where importance comes from. loss_of(rows) runs the network on training samples; batches are rows (int64 [B])."""
-
-    loss_of: Callable[[Tensor], Tensor]
-    batches: list[Tensor]
+class WrongCut(EdgewrightError):
+    """A network that after the cut is not what it should be. It is a defect of ours; nothing of it is kept."""
 
 
-@dataclass
-class Outcome:
-    """What really went. channels: {group: (before, after)}; left_alone: {module: reason}."""
-
-    actions: list[Action] = field(default_factory=list)
-    blocks: list[str] = field(default_factory=list)
-    channels: dict[str, tuple[int, int]] = field(default_factory=dict)
-    left_alone: dict[str, str] = field(default_factory=dict)
-
-
-def shrink(network: nn.Module, original: nn.Module, example: Tensor, wish: Wish, evidence: Evidence) -> Outcome:
+def shrink(
+    network: nn.Module,
+    original: nn.Module,
+    example: tuple[Tensor, ...],
+    wish: Wish,
+    evidence: Evidence,
+    samples: Sequence[Tensor] | None = None,
+) -> Outcome:
     """Makes `network` smaller in place and returns what was done.
 
-    `original` is the unpruned architecture (its sizes count for the ratios), `example` a batch [N, ...].
-    Raises ImpossibleRatio where the wish would take nothing, or more than there is.
+    original: the unpruned architecture (the shares count from it; its weights don't matter); example: the network's
+    inputs, a batch of two or more samples each; samples: batches of rows (int64 [B]) over ALL training samples, which
+    `vocabulary` looks through (default: the evidence's batches). Raises ImpossibleRatio where the wish takes nothing,
+    takes more than there is or can't be met, NotTraceable, MissingEvidence, and WrongCut; the network is then not to
+    be used.
     """
-    outcome = Outcome()
-    with _all_trainable(network):
+    _check(wish)
+    narrows = wish.budget is not None or wish.filters > 0 or wish.heads > 0 or wish.neurons > 0
+    with evaluating(network):
+        untouched = same_shapes(network, original)
+        swaps = prepare(network)
+        structure = find_structure(network, example) if not wish.vocabulary and wish.blocks == 0 else None
+        before = structure.size({}) if structure is not None else size_of(network, example)
+        outcome = Outcome(before, before, before if untouched else size_of(original, example), swaps)
+        if wish.vocabulary:
+            _drop_rows(network, original, wish, evidence, samples, outcome)
         if wish.blocks > 0:
-            _drop_blocks(network, original, example, wish, evidence, outcome)
-        if wish.filters > 0:
-            _drop_channels(network, original, example, wish, evidence, outcome)
+            _drop_layers(network, original, example, wish, evidence, outcome)
+        if narrows:
+            structure = structure or find_structure(network, example)
+            _narrow(network, original, example, wish, evidence, structure, outcome)
+        else:
+            outcome.after = size_of(network, example)
     return outcome
 
 
-@contextlib.contextmanager
-def _all_trainable(network: nn.Module) -> Iterator[None]:
-    """Frozen parameters get gradients meanwhile: importance counts there as anywhere, and cutting needs no training."""
-    frozen = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
-    network.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for name, parameter in network.named_parameters():
-            parameter.requires_grad_(name not in frozen)
-
-
-def _drop_blocks(
-    network: nn.Module, original: nn.Module, example: Tensor, wish: Wish, evidence: Evidence, outcome: Outcome
-) -> None:
-    there, _ = find_blocks(original, example)
-    left, kept = find_blocks(network, example)
-    outcome.left_alone.update({block.module: block.reason for block in kept})
-    wanted = int(wish.blocks * len(there) + 0.5)
-    if wanted == 0 and not wish.final:
-        return
-    if wanted == 0:
+def _check(wish: Wish) -> None:
+    """Raises ImpossibleRatio for shares that no network could lose."""
+    shares = {key: getattr(wish, key) for key in ("blocks", "filters", "heads", "neurons")}
+    if wish.budget is not None:
+        if any(shares[key] for key in ("filters", "heads", "neurons")):
+            raise ImpossibleRatio(
+                f"A budget of {wish.budget[0]} and shares of units at once",
+                where="shrink",
+                remedy="give one of them; blocks go with either",
+            )
+        shares[wish.budget[0]] = wish.budget[1]
+    for key, share in shares.items():
+        if share >= 1 and not (key == "blocks" and share == 1):  # all layers may go: what is around them stays
+            raise ImpossibleRatio(
+                f"{key} = {share:g} leaves nothing", where=f"shrink.{key}", remedy="ask for less than 1, e.g. 0.5"
+            )
+        if not share >= 0:
+            raise ImpossibleRatio(
+                f"{key} = {share:g} is no share", where=f"shrink.{key}", remedy="ask for more than 0, e.g. 0.5"
+            )
+    if not (any(shares.values()) or wish.vocabulary or not wish.final):
         raise ImpossibleRatio(
-            f"blocks = {wish.blocks:g} of {len(there)} removable residual blocks is none",
-            where="shrink.blocks" + (f" ({'; '.join(f'{b.module}: {b.reason}' for b in kept)})" if kept else ""),
-            remedy=f"ask for at least {1 / len(there):.2f}"
-            if there
-            else "use shrink.filters: this network has no removable block",
+            "Nothing is to go", where="shrink", remedy="give blocks, filters, heads, neurons, macs, params or bytes"
         )
+
+
+def _drop_rows(
+    network: nn.Module,
+    original: nn.Module,
+    wish: Wish,
+    evidence: Evidence,
+    samples: Sequence[Tensor] | None,
+    outcome: Outcome,
+) -> None:
+    could, tied = find_embeddings(original)
+    there = [name for name in find_embeddings(network)[0] if not _named(wish.skip, [name])]
+    used, fixed = used_rows(network, there, evidence.inputs_of, evidence.batches if samples is None else samples)
+    left = {one.module: one.reason for one in [*tied, *fixed]}
+    outcome.left_alone.update(left)
+    if not could or (there and not used):
+        reasons = "; ".join(f"{module}: {reason}" for module, reason in left.items())
+        raise ImpossibleRatio(
+            "No embedding of this network can lose rows",
+            where="shrink.vocabulary" + (f" ({reasons})" if reasons else ""),
+            remedy="leave vocabulary out",
+        )
+    for name, rows in used.items():
+        action = rows_action(network, name, rows, wish.unknown)
+        if action is None:
+            outcome.left_alone[name] = "the training samples use all of its rows"
+            continue
+        replay(PruningPlan([action]), network)
+        outcome.actions.append(action)
+        outcome.rows[name] = (action.of, len(action.kept))
+
+
+def _drop_layers(
+    network: nn.Module,
+    original: nn.Module,
+    example: tuple[Tensor, ...],
+    wish: Wish,
+    evidence: Evidence,
+    outcome: Outcome,
+) -> None:
+    found, kept = find_layers(original, example)
+    outcome.left_alone.update({one.module: one.reason for one in kept})
+    there = []
+    for name in found:
+        if _named(wish.skip, [name]) or any(_under(name, prefix) for prefix in wish.skip):
+            outcome.left_alone[name] = "shrink.skip names it"
+        else:
+            there.append(name)
+    left = [name for name in there if next(network.get_submodule(name).parameters(), None) is not None]
+    wanted = int(wish.blocks * len(there) + 0.5)
+    if wanted == 0:
+        if wish.final:
+            raise _no_layer(wish.blocks, len(there), outcome.left_alone)
+        return
     count = wanted - (len(there) - len(left))
     if count <= 0:
         return
-    scores = block_scores(network, left, CRITERIA[wish.criterion], evidence.loss_of, evidence.batches)
-    for name in sorted(sorted(left, key=lambda name: scores[name])[:count]):
-        outcome.actions.append(Remove(name))
-        outcome.blocks.append(name)
-    replay(PruningPlan(list(outcome.actions)), network)
-
-
-def _drop_channels(
-    network: nn.Module, original: nn.Module, example: Tensor, wish: Wish, evidence: Evidence, outcome: Outcome
-) -> None:
-    groups, left = find_groups(network, example)
-    outcome.left_alone.update({one.module: one.reason for one in left})
-    if not groups:
-        reasons = "; ".join(f"{one.module}: {one.reason}" for one in left)
-        raise ImpossibleRatio(
-            "No channel of this network can be cut", where=reasons, remedy="use shrink.blocks, or see the reasons"
-        )
-    before = {group.name: group.channels for group in groups}
-    at_first = {group.name: _outputs(original.get_submodule(group.name)) for group in groups}
-    if all(width * (1 - wish.filters) < min(wish.min_width, width) for width in at_first.values()):
-        raise ImpossibleRatio(
-            f"filters = {wish.filters:g} leaves fewer than min_width = {wish.min_width} channels in every group",
-            where="shrink.filters",
-            remedy=f"ask for at most {1 - wish.min_width / max(at_first.values()):.2f}, or lower shrink.min_width",
-        )
-    if wish.criterion in NEEDS_GRADIENTS:
-        _collect_gradients(network, evidence)
-    scores = {group.name: channel_scores(network, group, CRITERIA[wish.criterion]) for group in groups}
-    network.zero_grad(set_to_none=True)
-    if wish.ranking == "global":
-        after = global_widths(scores, before, at_first, wish.filters, wish.alignment, wish.min_width)
-    else:
-        after = local_widths(before, at_first, wish.filters, wish.alignment, wish.min_width)
-    if after == at_first and wish.final:
-        smallest = min(width - round_width(0, width, wish.alignment, wish.min_width) for width in at_first.values())
-        raise ImpossibleRatio(
-            f"filters = {wish.filters:g}, rounded to multiples of {wish.alignment}, takes no channel",
-            where=f"shrink.filters, widths {sorted(set(at_first.values()))}",
-            remedy="ask for more, or lower the target's alignment"
-            if smallest
-            else "lower shrink.min_width or the alignment",
-        )
-    choice = []
-    for group in groups:
-        if after[group.name] < before[group.name]:
-            choice.append((group, most_important(scores[group.name], after[group.name])))
-            outcome.channels[group.name] = (before[group.name], after[group.name])
-    actions: list[Action] = [*keep_all(choice)]
+    chosen = least_important(
+        network, left, count, wish.criterion, wish.layer_importance, _started_alike(evidence, outcome)
+    )
+    actions: list[Action] = [Remove(name) for name in left if name in chosen]
+    wanted_shapes = [one.shape for one in outputs(network, example)]
     replay(PruningPlan(actions), network)
+    if [one.shape for one in outputs(network, example)] != wanted_shapes:
+        raise WrongCut("Without these layers the outputs change their shapes", where=", ".join(chosen), remedy=_REPORT)
     outcome.actions += actions
+    outcome.blocks += [action.module for action in actions if isinstance(action, Remove)]
 
 
-def _collect_gradients(network: nn.Module, evidence: Evidence) -> None:
-    """Leaves the gradient of the mean loss over all of the evidence in the parameters; batch statistics stay fixed."""
-    network.eval()
-    network.zero_grad(set_to_none=True)
-    total = sum(len(rows) for rows in evidence.batches)
-    for rows in evidence.batches:
-        (evidence.loss_of(rows) * (len(rows) / total)).backward()  # type: ignore[no-untyped-call]
+def _no_layer(share: float, there: int, left: Mapping[str, str]) -> ImpossibleRatio:
+    reasons = "; ".join(f"{module}: {reason}" for module, reason in left.items())
+    return ImpossibleRatio(
+        f"blocks = {share:g} of {there} removable residual blocks or transformer layers is none",
+        where="shrink.blocks" + (f" ({reasons})" if reasons else ""),
+        remedy=f"ask for at least {0.5 / there:.2f}"
+        if there
+        else "use shrink.filters, heads or neurons: this network has no removable layer",
+    )
 
 
-def _outputs(module: nn.Module) -> int:
-    width = getattr(module, "out_channels", None) or getattr(module, "out_features", None)
-    assert isinstance(width, int)
-    return width
+def _narrow(
+    network: nn.Module,
+    original: nn.Module,
+    example: tuple[Tensor, ...],
+    wish: Wish,
+    evidence: Evidence,
+    structure: Structure,
+    outcome: Outcome,
+) -> None:
+    outcome.left_alone.update({one.module: one.reason for one in structure.left})
+    groups = _allowed(structure, wish, outcome)
+    scores = _scores(network, groups, wish, _started_alike(evidence, outcome))
+    rooms = {group.name: room_of(group, wish, network, original) for group in groups}
+    orders = {name: most_to_least(values) for name, values in scores.items()}
+
+    def size(widths: Mapping[str, int]) -> Size:
+        return structure.size(
+            {name: orders[name][:width] for name, width in widths.items() if width < rooms[name].units}
+        )
+
+    if wish.budget is not None:
+        widths = by_budget(rooms, scores, wish, outcome.left_alone, outcome.whole, size)
+    else:
+        widths = by_shares(rooms, scores, wish, outcome.left_alone)
+    choice = [
+        (group, most_important(scores[group.name], widths[group.name]))
+        for group in groups
+        if widths[group.name] < group.units
+    ]
+    _cut(network, choice, example)
+    outcome.actions += actions_for(choice)
+    outcome.units = {group.name: (group.kind, group.units, len(kept)) for group, kept in choice}
+    outcome.after = size(widths)
+    if stored_numbers(network) != (outcome.after.params, outcome.after.bytes):
+        raise WrongCut(
+            f"{stored_numbers(network)[0]} parameters are left where {outcome.after.params} were expected",
+            where=", ".join(group.name for group, _ in choice),
+            remedy=_REPORT,
+        )
+
+
+def most_to_least(scores: Tensor) -> list[int]:
+    """All units, the most important first, as `most_important` takes them."""
+    import torch
+
+    return [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)]
+
+
+def _allowed(structure: Structure, wish: Wish, outcome: Outcome) -> list[Group]:
+    """The groups that are asked for and not skipped."""
+    kinds = wish.structures if wish.budget is not None else [
+        kind for kind in ("filters", "heads", "neurons") if getattr(wish, kind) > 0
+    ]  # fmt: skip
+    found = []
+    for group in structure.groups:
+        if _named(wish.skip, [group.name, *(axis.tensor for axis in group.axes if axis.makes)]):
+            outcome.left_alone[group.name] = "shrink.skip names it"
+        elif group.kind in kinds:
+            found.append(group)
+    return found
+
+
+def _named(prefixes: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether one of the names is a module of `prefixes` or inside of one."""
+    return any(_under(prefix, name) for name in names for prefix in prefixes)
+
+
+def _under(prefix: str, name: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def _scores(network: nn.Module, groups: list[Group], wish: Wish, evidence: Evidence) -> dict[str, Tensor]:
+    """Importance of each unit by group. Raises ImpossibleRatio naming the module whose units have no finite one."""
+    import torch
+
+    seen = see(network, groups, NEEDS[wish.criterion], evidence)
+    scores = {group.name: CRITERIA[wish.criterion](seen[group.name]) for group in groups}
+    for name, values in scores.items():
+        if not torch.isfinite(values).all():
+            raise ImpossibleRatio(
+                f"The importance of some units by {wish.criterion!r} is NaN or infinite",
+                where=name,
+                remedy="look at the weights: was the training sound?",
+            )
+    return scores
+
+
+def _started_alike(evidence: Evidence, outcome: Outcome) -> Evidence:
+    """The evidence with what has gone in this round gone from the network before training, too."""
+    if evidence.start is None or not outcome.actions:
+        return evidence
+    start = copy.deepcopy(evidence.start)
+    replay(PruningPlan(list(outcome.actions)), start)
+    return replace(evidence, start=start)
+
+
+def _cut(network: nn.Module, choice: list[tuple[Group, list[int]]], example: tuple[Tensor, ...]) -> None:
+    """Cuts in place and proves it: the outputs are those of the network with the same units only masked."""
+    if not choice:
+        return
+    names = ", ".join(group.name for group, _ in choice)
+    wanted = outputs(masked(network, choice), example)
+    replay(PruningPlan(actions_for(choice)), network)
+    try:
+        got = outputs(network, example)
+    except Exception as error:  # the user's forward may raise anything
+        raise WrongCut(f"The forward pass fails after the cut: {error}", where=names, remedy=_REPORT) from error
+    if (worst := _apart(wanted, got)) > EXACT:
+        raise WrongCut(
+            f"The cut network's outputs differ from the masked one's by {worst:.2g} of their spread",
+            where=names,
+            remedy=_REPORT,
+        )
+
+
+def _apart(wanted: list[Tensor], got: list[Tensor]) -> float:
+    """Worst difference as a share of the outputs' spread (of their size, where they hardly differ)."""
+    import torch
+
+    if [one.shape for one in wanted] != [one.shape for one in got]:
+        return float("inf")
+    worst = 0.0
+    for one, other in zip(wanted, got, strict=True):
+        if not one.is_floating_point() or not one.numel():
+            continue
+        scale = max(float(one.std(correction=0)), 1e-2 * float(one.abs().max()), 1e-6)
+        gap = float((one - other).abs().max()) / scale
+        worst = max(worst, gap if bool(torch.isfinite(other).all()) else float("inf"))
+    return worst
+
+
+_REPORT = "please report this with the recipe: it is a defect of ours; shrink.skip leaves a module alone"
