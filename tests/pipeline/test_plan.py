@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.plan import make_plan
+from pipeline.fingerprint import _read as code_of_source
+from pipeline.plan import Node, Plan, make_plan
 from pipeline.recipe import read_recipe
 from targets.schema import read_target
 from tests.pipeline.conftest import RECIPE, plan_of
 
+ROAD = ("prune", "sparsify", "rewind", "distil")
 ITERATIVE = """\
 factory = "models.architectures.resnet:resnet8"
 data = "digits"
@@ -55,6 +58,165 @@ def test_plan_iterative_rounds_alternate_and_only_the_last_trains_long(tmp_path:
     assert [node.parameters["schedule"]["epochs"] for node in rounds if node.step == "distil"] == [2, 2, 5]
     assert all(node.inputs["teacher"] == "trained/train" for node in rounds if node.step == "distil")
     assert [node.inputs["model"] for node in rounds] == ["trained/train", *(node.id for node in rounds[:-1])]
+
+
+HEAD = 'factory = "models.architectures.resnet:resnet8"\ndata = "digits"\n[train]\nepochs = 10\n[[shrink]]\n'
+
+
+def _road(plan: Plan, variant: str = "pruned") -> list[Node]:
+    """A variant's nodes up to its trained network."""
+    return [node for node in plan.nodes.values() if node.variant == variant and node.step in ROAD]
+
+
+def _told(plan: Plan, step: str) -> list[dict[str, Any]]:
+    return [dict(node.parameters) for node in _road(plan) if node.step == step]
+
+
+@pytest.mark.parametrize(
+    ("keys", "labels"),
+    [
+        ("filters = 0.5", ["prune", "distil"]),
+        ("vocabulary = true", ["prune", "distil"]),
+        ("sparsity = 0.9", ["sparsify", "distil"]),
+        ("sparsity = 0.9\nrounds = 2", ["sparsify 1/2", "distil 1/2", "sparsify 2/2", "distil 2/2"]),
+        ("heads = 0.5\nsparsity = 0.5", ["prune 1/2", "distil 1/2", "sparsify 2/2", "distil 2/2"]),
+        ("filters = 0.5\nrewind = 'initial'", ["prune", "rewind", "retrain"]),
+        ("sparsity = 0.5\nrewind = 'early'\nrounds = 2",
+         [f"{one} {k}/2" for k in (1, 2) for one in ("sparsify", "rewind", "retrain")]),
+        ("student = 'models.architectures.resnet:resnet20'", ["student"]),
+        ("student = 'models.architectures.resnet:resnet20'\nfilters = 0.5", ["student", "prune", "distil"]),
+    ],
+)  # fmt: skip
+def test_plan_lays_out_each_technique(tmp_path: Path, keys: str, labels: list[str]) -> None:
+    plan = plan_of(HEAD + keys, tmp_path)
+    road = _road(plan)
+    assert [node.label for node in road] == labels
+    taken = ["trained/train", *(node.id for node in road)]
+    begin = 1 if "student" in keys else 0  # a student starts from nothing
+    assert [node.inputs["model"] for node in road[begin:]] == taken[begin : len(road)]
+    assert ("model" not in road[0].inputs) == (begin == 1)
+    assert plan.nodes["pruned/export"].inputs["model"] == road[-1].id
+
+
+def test_plan_two_in_four_is_one_round_and_only_for_hardware_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "board.toml").write_text('sparsity = ["2:4"]\n')
+    recipe = HEAD + "filters = 0.5\npattern = '2:4'\nrounds = 2\n[[shrink]]\nname = 'narrow'\nfilters = 0.5\n"
+    plan = plan_of(recipe, tmp_path, "board")
+    assert [node.label for node in _road(plan)] == [
+        "prune 1/3", "distil 1/3", "prune 2/3", "distil 2/3", "sparsify 3/3", "distil 3/3"
+    ]  # fmt: skip
+    (told,) = _told(plan, "sparsify")
+    assert (told["sparsity"], told["pattern"], told["round"], told["rounds"]) == (0.5, "2:4", 1, 1)
+    assert plan.skipped == {}
+    plan = plan_of(recipe, tmp_path, "host")
+    assert list(plan.skipped) == ["pruned"]
+    assert "host has no hardware for 2:4 sparsity" in plan.skipped["pruned"]
+    assert [variant.name for variant in plan.variants] == ["trained", "int8", "narrow", "narrow+int8"]
+
+
+def test_plan_tells_the_prune_step_what_the_recipe_says(tmp_path: Path) -> None:
+    plan = plan_of(
+        HEAD + "blocks = 0.5\nmacs = 0.4\nstructures = ['heads']\nvocabulary = true\ncriterion = 'fpgm'\n"
+        "ranking = 'group'\nlayer_importance = 'metric'\nmin_width = 4\nmin_heads = 2\nskip = ['stem']\n"
+        "samples = 100\nrecalibrate = false\nrounds = 2\ncurve = 'cubic'\n",
+        tmp_path,
+    )
+    first, second = _told(plan, "prune")
+    asked = {
+        "blocks": 0.5, "filters": 0, "budget": ["macs", 0.4], "structures": ["heads"], "criterion": "fpgm",
+        "ranking": "group", "layer_importance": "metric", "metric": "top-1", "min_width": 4, "min_heads": 2,
+        "skip": ["stem"], "samples": 100, "recalibrate": False, "rounds": 2, "curve": "cubic", "alignment": 8,
+    }  # fmt: skip
+    assert {key: first[key] for key in asked} == asked == {key: second[key] for key in asked}
+    assert (first["vocabulary"], second["vocabulary"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("keys", "schedules"),
+    [
+        ("filters = 0.5", [(0, 2, 0.1)]),
+        ("filters = 0.5\nfine_tune = 0.5\nlearning_rate = 0.3", [(0, 5, 0.3)]),
+        ("filters = 0.5\nlearning_rates = 'rewind'\nrounds = 2\nepochs = 4", [(9, 10, 0.2), (6, 10, 0.2)]),
+        ("filters = 0.5\nrewind = 'initial'", [(0, 10, 0.2)]),
+        ("filters = 0.5\nrewind = 'early'", [(1, 10, 0.2)]),
+        ("student = 'models.architectures.resnet:resnet20'", [(0, 10, 0.2)]),
+        ("student = 'models.architectures.resnet:resnet20'\nepochs = 3", [(0, 3, 0.2)]),
+    ],
+)
+def test_plan_gives_each_training_its_schedule(
+    tmp_path: Path, keys: str, schedules: list[tuple[int, int, float]]
+) -> None:
+    told = [one["schedule"] for one in _told(plan_of(HEAD + keys, tmp_path), "distil")]
+    assert [(one["begin"], one["epochs"], one["learning_rate"]) for one in told] == schedules
+
+
+def test_plan_asks_the_floor_of_the_last_training_alone(tmp_path: Path) -> None:
+    plan = plan_of(HEAD.replace("[train]", "[metric]\nfloor = 0.9\n[train]") + "filters = 0.5\nrounds = 2", tmp_path)
+    assert [one["floor"] for one in _told(plan, "distil")] == [None, 0.9]
+
+
+def test_plan_ticket_starts_from_the_weights_it_asks_for(tmp_path: Path) -> None:
+    early = plan_of(HEAD + "sparsity = 0.5\nrewind = 'early'", tmp_path / "early")
+    assert early.nodes["pruned/rewind"].inputs == {"model": "pruned/sparsify", "start": "trained/train"}
+    assert early.nodes["trained/train"].parameters["early"] == 1
+    initial = plan_of(HEAD + "sparsity = 0.5\nrounds = 2\nrewind = 'initial'", tmp_path / "initial")
+    control = plan_of(HEAD + "sparsity = 0.5\nrounds = 2\nrewind = 'random'", tmp_path / "random")
+    assert [one["to"] for one in _told(control, "rewind")] == ["initial", "random"]
+    # The control is made of the very mask: all up to the last rewinding is the ticket's own, done once.
+    same = [one.fingerprint == other.fingerprint for one, other in zip(_road(initial), _road(control), strict=True)]
+    assert same == [True, True, True, True, False, False]
+    assert all(one["teacher"] is None and one["distillation"] == 0 for one in _told(control, "distil"))
+
+
+def test_plan_without_a_teachers_loss_needs_no_teacher(tmp_path: Path) -> None:
+    plan = plan_of(HEAD + "filters = 0.5\ndistillation = 0", tmp_path)
+    assert "teacher" not in plan.nodes["pruned/distil"].inputs
+    plan = plan_of(HEAD + "filters = 0.5\ndistillation = 0\ntransfer = 'attention'", tmp_path)
+    assert plan.nodes["pruned/distil"].inputs["teacher"] == "trained/train"
+
+
+def test_plan_teacher_of_another_recipe_is_trained_as_it_would_be_by_itself(tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    (tmp_path / "big" / "net.py").write_text("from models.architectures.resnet import resnet20 as make\n")
+    (tmp_path / "big" / "wide.toml").write_text('factory = "net.py:make"\ndata = "digits"\nseed = 3\n')
+    shrinks = [f"name = '{name}'\nfilters = 0.5\nteacher = 'big/wide.toml'\n" for name in ("a", "b")]
+    plan = plan_of(HEAD + "[[shrink]]\n".join(shrinks), tmp_path)
+    teachers = [node for node in plan.nodes.values() if node.variant == "teacher wide"]
+    assert [node.id for node in teachers] == ["teacher wide/train"]
+    alone = make_plan(read_recipe(str(tmp_path / "big" / "wide.toml"), tmp_path), plan.target)
+    assert teachers[0].fingerprint == alone.nodes["trained/train"].fingerprint
+    for name in ("a", "b"):
+        node = plan.nodes[f"{name}/distil"]
+        assert node.inputs["teacher"] == "teacher wide/train"
+        assert node.parameters["teacher"]["factory"] == "net.py:make"
+        assert node.folders == {"recipe": tmp_path.resolve(), "teacher": (tmp_path / "big").resolve()}
+    assert set(plan.nodes["a/bundle"].parameters["origin"]["steps"]) >= {"train", "teacher wide/train"}
+    # Another source of the teacher is another teacher, and another student.
+    (tmp_path / "big" / "net.py").write_text("from models.architectures.resnet import resnet8 as make\n")
+    code_of_source.cache_clear()
+    changed = make_plan(plan.recipe, plan.target)
+    assert changed.nodes["a/distil"].fingerprint != plan.nodes["a/distil"].fingerprint
+    assert changed.nodes["a/prune"].fingerprint == plan.nodes["a/prune"].fingerprint
+
+
+def test_plan_student_is_exported_as_what_it_is(tmp_path: Path) -> None:
+    keys = "student = 'models.architectures.resnet:resnet20'\nstudent_arguments = { widths = [8, 8, 16] }\n"
+    plan = plan_of(HEAD + keys, tmp_path)
+    for id_ in ("pruned/student", "pruned/export", "pruned/check", "pruned+int8/check"):
+        network = plan.nodes[id_].parameters["network"]
+        assert (network["factory"], network["arguments"]) == (
+            "models.architectures.resnet:resnet20", {"widths": [8, 8, 16]}
+        )  # fmt: skip
+    assert plan.nodes["trained/export"].parameters["network"]["factory"].endswith("resnet8")
+    assert plan.nodes["pruned/student"].parameters["teacher"]["factory"].endswith("resnet8")
+
+
+def test_plan_variants_that_share_rounds_share_fingerprints(tmp_path: Path) -> None:
+    recipe = HEAD + "name = 'a'\nfilters = 0.5\n[[shrink]]\nname = 'b'\nfilters = 0.5\ndistillation = 0\n"
+    plan = plan_of(recipe, tmp_path)
+    assert plan.nodes["a/prune"].fingerprint == plan.nodes["b/prune"].fingerprint
+    assert plan.nodes["a/distil"].fingerprint != plan.nodes["b/distil"].fingerprint
 
 
 def test_plan_checks_what_was_shrunk_against_the_base(tmp_path: Path) -> None:
