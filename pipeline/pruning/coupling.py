@@ -46,10 +46,10 @@ def find_structure(network: nn.Module, example: tuple[Tensor, ...]) -> Structure
     tracer.follow(export(network, example))
     groups, alone = _groups(tracer, network)
     proven, failed = prove(network, groups, _holders(tracer, groups), example)
-    left = {**alone, **failed}
+    left = {**alone, **failed}  # what failed is told also of a module whose other channels can go
     order = {name: place for place, (name, _) in enumerate(network.named_modules())}
     made = {axis.tensor.rpartition(".")[0] for group in proven for axis in group.axes if axis.makes}
-    named = [LeftAlone(name, why) for name, why in left.items() if name not in made]
+    named = [LeftAlone(name, why) for name, why in left.items() if name in failed or name not in made]
     named.sort(key=lambda one: order.get(one.module, -1))
     return Structure(proven, named, _costs(tracer, proven, network))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -12,6 +13,12 @@ from torch import Tensor, nn
 
 class Skip(nn.Module):
     """Gives back its first argument: what stands where a residual block or a transformer layer was."""
+
+    def __init__(self, gone: nn.Module) -> None:
+        super().__init__()
+        if isinstance(gone, (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)):
+            # torch's encoders and decoders ask their first layer how its attention takes the batch.
+            self.self_attn = SimpleNamespace(batch_first=gone.self_attn.batch_first)
 
     def forward(self, x: Tensor, *others: Any, **named: Any) -> Tensor:
         return x

@@ -119,12 +119,18 @@ def _action(entry: Mapping[str, Any]) -> Action:
     cls = _KINDS.get(entry["kind"])
     if cls is None:
         raise ValueError(f"unknown action {entry['kind']!r}")
-    known = {one.name for one in fields(cls)}
-    if extra := set(entry) - known - {"kind"}:
-        raise ValueError(f"{entry['kind']} has the unknown key {sorted(extra)[0]!r}")
     given: dict[str, Any] = {key: tuple(value) if key == "kept" else value for key, value in entry.items()}
     del given["kind"]
+    for one in fields(cls):
+        if not _fits(given.get(one.name, one.default), str(one.type)):
+            raise ValueError(f"{entry['kind']} has {one.name} = {given.get(one.name, 'nothing')!r}, not {one.type}")
     return cls(**given)
+
+
+def _fits(value: Any, type_: str) -> bool:
+    if type_.startswith("tuple"):
+        return isinstance(value, tuple) and all(type(one) is int for one in value)
+    return (value is None and "None" in type_) or type(value) is (str if type_ == "str" else int)
 
 
 def actions_for(choice: Iterable[tuple[Group, list[int]]]) -> list[Action]:
@@ -143,7 +149,10 @@ def actions_for(choice: Iterable[tuple[Group, list[int]]]) -> list[Action]:
         for count in group.counts:
             value, was = len(keep) * count.per_unit, group.units * count.per_unit
             counts.append(Set(count.module, count.attribute, value, was, count.place))
-    return [*(Cut(tensor, axis, tuple(sorted(left)), of) for (tensor, axis), (left, of) in stays.items()), *counts]
+    # Outputs before inputs: a grouped convolution cut to one input a group would look depthwise from then on.
+    tensors = list(dict.fromkeys(tensor for tensor, _ in stays))
+    order = sorted(stays, key=lambda key: (tensors.index(key[0]), key[1]))
+    return [*(Cut(*key, tuple(sorted(stays[key][0])), stays[key][1]) for key in order), *counts]
 
 
 def replay(plan: PruningPlan, network: nn.Module) -> None:

@@ -37,6 +37,9 @@ def cut(network: nn.Module, tensor: str, axis: int, kept: Sequence[int], of: int
         raise CantCut(f"has the shape {list(old.shape)} where the plan counts {of} along axis {axis}")
     if not kept or min(kept) < 0 or max(kept) >= of:
         raise CantCut(f"can't keep {len(kept)} of its {of} positions along axis {axis}")
+    owner = network.get_submodule(tensor.rpartition(".")[0])
+    if isinstance(owner, nn.LayerNorm):
+        raise CantCut("belongs to a LayerNorm, which averages over what would go")
     left = old.detach().index_select(axis, torch.tensor(list(kept), dtype=torch.long)).clone()
     new = nn.Parameter(left, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else left
     for module in network.modules():
@@ -96,15 +99,9 @@ def set_count(network: nn.Module, module: str, attribute: str, value: int, was: 
 
 def remove(network: nn.Module, name: str) -> None:
     """Puts a Skip in the module's place. Raises CantCut."""
-    _module(network, name)
-    _replace(network, name, skip())
-
-
-def skip() -> nn.Module:
-    """A module that gives back its first argument, whatever else it is given."""
     from pipeline.pruning.modules import Skip
 
-    return Skip()
+    _replace(network, name, Skip(_module(network, name)))
 
 
 def swap(network: nn.Module, name: str, by: str) -> None:
