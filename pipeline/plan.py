@@ -104,7 +104,7 @@ class Layout:
             "step": step,
             "parameters": parsed,
             "inputs": {name: self.plan.nodes[node].fingerprint for name, node in sorted(inputs.items())},
-            "code": code_of(source_file(step)),
+            "code": self._once(f"step {step}", Path(), lambda: code_of(source_file(step))),
             "libraries": libraries(cls.libraries),
             **self._named(parsed, folders),
         }

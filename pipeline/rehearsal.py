@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 SAMPLES = 64
 
 
+class RehearsalFailed(EdgewrightError):
+    """A step that would fail, in a way that no error of ours describes."""
+
+
 def rehearse(nodes: Sequence[Node], store: Store, places: Places) -> None:
     """Runs every cut of `nodes` on copies of the untrained networks, and shows each student its teacher.
 
@@ -74,6 +78,12 @@ def _named(node: Node) -> Iterator[None]:
     except EdgewrightError as error:
         error.where = f"{node.id}: {error.where}" if error.where else node.id
         raise
+    except Exception as error:  # it runs code of the user's, which may raise anything
+        raise RehearsalFailed(
+            f"Trying it beforehand failed: {type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}",
+            where=node.id,
+            remedy="look at what the recipe names: its factory, loss, metric and data",
+        ) from error
 
 
 @dataclass
@@ -103,8 +113,7 @@ class _Rehearsal:
         net, plan = self.cut.setdefault(node.variant, (copy.deepcopy(original), PruningPlan()))
         if node.step == "prune":
             asked = PruneParameters.model_validate(dict(node.parameters))
-            asked = asked.model_copy(update={"samples": SAMPLES})
-            few = replace(parts, validation=parts.validation.first(SAMPLES))
+            few = replace(parts, train=parts.train.first(SAMPLES), validation=parts.validation.first(SAMPLES))
             prune_round(net, plan, original, few, asked, Work(Path(), Path(), self._places(node), Silent()))
         elif node.step == "sparsify":
             sparsify_round(net, SparsifyParameters.model_validate(dict(node.parameters)))

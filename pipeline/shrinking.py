@@ -35,6 +35,7 @@ class Shrink(BaseModel):
     bytes: float | None = Field(None, gt=0, lt=1, description="budget: share of the weights' bytes that goes")
     structures: tuple[Structure, ...] = Field(KINDS, min_length=1, description="what a budget may take from")
     vocabulary: bool = Field(False, description="embedding rows that the training data never uses go")
+    unknown: int | None = Field(None, ge=0, description="the row that stands in for those; padding's if not given")
     sparsity: float = Field(0.0, ge=0, lt=1, description="share of the weights that become zero; shapes stay")
     pattern: Literal["unstructured", "2:4"] = Field("unstructured", description="2:4 is half of every four weights")
     scope: Literal["local", "global"] = Field("global", description="zeros: the same share of each layer, or of all")
@@ -147,6 +148,8 @@ def _wrong_shares(shrink: Shrink) -> str | None:
         return "structures says what a budget may take from: set macs, params or bytes, or leave it out"
     if shrink.pattern == "2:4" and "sparsity" in given and shrink.sparsity != 0.5:
         return f"2:4 is exactly half of the weights: leave sparsity = {shrink.sparsity:g} out, or set it to 0.5"
+    if "unknown" in given and not shrink.vocabulary:
+        return "unknown is of the vocabulary: set vocabulary = true, or leave it out"
     if "scope" in given and not shrink.zeros:
         return "scope is of the zeros: set sparsity, or leave it out"
     if shrink.pattern == "2:4" and "scope" in given:

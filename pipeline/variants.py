@@ -115,8 +115,8 @@ class _Road:
         return {
             **self._shared(), "metric": self.recipe.metric.name if shrink.layer_importance == "metric" else None,
             "blocks": shrink.blocks, **{kind: getattr(shrink, kind) for kind in KINDS},
-            "budget": shrink.budget, "structures": shrink.structures if shrink.budget else (),
-            "vocabulary": shrink.vocabulary and round_ == 1,
+            "budget": shrink.budget, "structures": shrink.structures,
+            "vocabulary": shrink.vocabulary and round_ == 1, "unknown": shrink.unknown,
             "criterion": shrink.criterion, "ranking": shrink.ranking, "layer_importance": shrink.layer_importance,
             "min_width": shrink.min_width, "min_heads": shrink.min_heads, "skip": shrink.skip,
             "alignment": self.layout.target.alignment, "samples": shrink.samples, "recalibrate": shrink.recalibrate,

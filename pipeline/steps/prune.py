@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from edgewright.errors import EdgewrightError
 from pipeline import data, network
@@ -45,9 +45,10 @@ class PruneParameters(StepParameters):
     filters: float
     heads: float
     neurons: float
-    budget: tuple[str, float] | None
+    budget: tuple[Literal["macs", "params", "bytes"], float] | None
     structures: tuple[str, ...]
     vocabulary: bool
+    unknown: int | None
     criterion: str
     ranking: str
     layer_importance: str
@@ -81,7 +82,7 @@ class Prune(Step[PruneParameters]):
         outcome = prune_round(net, plan, original, parts, parameters, work)
         network.forward(net, example, parameters.network)
         after = network.measure(net, example[:1])
-        if after.params >= before.params and outcome.actions:
+        if after.params >= before.params and (outcome.blocks or outcome.units or outcome.rows):
             raise DidNotShrink(
                 f"Pruning left {after.params} parameters of {before.params}",
                 where="prune",
@@ -108,18 +109,19 @@ def prune_round(
     budget = parameters.budget and (parameters.budget[0], by_now(parameters.budget[1]))
     wish = Wish(
         blocks=by_now(parameters.blocks), filters=by_now(parameters.filters), heads=by_now(parameters.heads),
-        neurons=by_now(parameters.neurons), budget=budget,
-        **({"structures": parameters.structures} if budget else {}),
+        neurons=by_now(parameters.neurons), budget=budget, structures=parameters.structures,
         criterion=parameters.criterion, ranking=parameters.ranking, layer_importance=parameters.layer_importance,
         min_width=parameters.min_width, min_heads=parameters.min_heads, alignment=parameters.alignment,
-        skip=parameters.skip, vocabulary=parameters.vocabulary, final=parameters.round == parameters.rounds,
-    )  # type: ignore[arg-type]  # fmt: skip
+        skip=parameters.skip, vocabulary=parameters.vocabulary, unknown=parameters.unknown,
+        final=parameters.round == parameters.rounds,
+    )  # fmt: skip
     start = None
     if "start" in NEEDS[parameters.criterion]:
         start = copy.deepcopy(original)
         replay(plan, start)
     example = (torch.from_numpy(parts.train.x[:2].copy()),)
-    outcome = shrink(net, original, example, wish, _evidence(parts, start, parameters, work))
+    everything = list(torch.split(torch.arange(len(parts.train)), BATCH)) if parameters.vocabulary else None
+    outcome = shrink(net, original, example, wish, _evidence(parts, start, parameters, work), everything)
     plan.actions += outcome.actions
     return outcome
 
@@ -137,8 +139,7 @@ def _evidence(parts: DataParts, start: nn.Module | None, parameters: PruneParame
     """Training samples, the recipe's loss on them, and its metric on the validation part."""
     import torch
 
-    part = parts.train.first(parameters.samples)
-    x, y = torch.from_numpy(part.x), torch.from_numpy(part.y)
+    x, y = torch.from_numpy(parts.train.x), torch.from_numpy(parts.train.y)
     loss = loss_function(parameters.schedule, work)
 
     def loss_of(net: nn.Module, rows: Tensor) -> Tensor:
@@ -150,7 +151,7 @@ def _evidence(parts: DataParts, start: nn.Module | None, parameters: PruneParame
     return Evidence(
         loss_of=loss_of,
         inputs_of=lambda rows: (x[rows],),
-        batches=list(torch.split(torch.arange(len(x)), BATCH)),
+        batches=list(torch.split(torch.arange(min(len(x), parameters.samples)), BATCH)),
         start=start,
         metric_of=metric_of,
         seed=parameters.network.seed,

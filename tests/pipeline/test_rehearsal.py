@@ -34,7 +34,7 @@ def builder_for(folder: Path, shrink: str) -> tuple[Builder, list[str], Plan]:
     [
         ("filters = 0.99", "min_width"),
         ("filters = 0.01", "takes no channel"),
-        ("blocks = 0.2", "removable residual blocks is none"),
+        ("blocks = 0.2", "of 1 removable residual blocks"),
         ("blocks = 1.0\nfilters = 0.99", "min_width"),
     ],
 )
