@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
@@ -31,11 +31,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A module's output [B, ...] on a real batch. axis: of the channels."""
+    """A module's output [B, ...] on a real batch. axis: of the channels; whole: made in no block of another size."""
 
     name: str
     shape: tuple[int, ...]
     axis: int
+    whole: bool = True
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -99,7 +100,20 @@ def _outputs(network: nn.Module, x: Tensor) -> list[_Seen]:
     finally:
         for hook in hooks:
             hook.remove()
-    return list(seen.values())
+    return [replace(one, whole=not _inside_another_size(network, one, seen)) for one in seen.values()]
+
+
+def _inside_another_size(network: nn.Module, one: _Seen, seen: dict[str, _Seen]) -> bool:
+    from torch import nn
+
+    parts = one.name.split(".")
+    above = [seen.get(".".join(parts[:depth])) for depth in range(1, len(parts))]
+    return any(
+        outer is not None
+        and outer.positions != one.positions
+        and not isinstance(network.get_submodule(outer.name), nn.Sequential)
+        for outer in above
+    )
 
 
 def _named(one: str, other: str, seen: list[_Seen], known: list[_Seen]) -> Stage:
@@ -124,7 +138,11 @@ def _named(one: str, other: str, seen: list[_Seen], known: list[_Seen]) -> Stage
 
 def _by_size(seen: list[_Seen], known: list[_Seen]) -> list[Stage]:
     """For each size that both have, the last output of that size. A single position says nothing of where to look."""
-    last, last_known = ({one.positions: one for one in outputs if one.axis == 1} for outputs in (seen, known))
+    # A block that changes the size makes outputs of the old size on its way: those come before the whole ones here.
+    last, last_known = (
+        {one.positions: one for one in sorted(outputs, key=lambda one: one.whole) if one.axis == 1}
+        for outputs in (seen, known)
+    )
     return [
         Stage(one.name, last_known[size].name, (one.channels, last_known[size].channels), 1)
         for size, one in last.items()
