@@ -12,6 +12,7 @@ from pipeline.pruning import surgery
 from pipeline.pruning.groups import LeftAlone
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 
@@ -95,27 +96,29 @@ def _adds_its_input(module: nn.Module, call: _Call) -> bool:
     generator = torch.Generator().manual_seed(0)
     probe = torch.randn(x.shape, generator=generator).to(x.device, x.dtype)
     try:
-        quiet = _given(module, call, probe, lambda shape: torch.zeros(shape))
-        loud = _given(module, call, probe, lambda shape: torch.randn(shape, generator=generator) / shape[-1] ** 0.5)
+        quiet = _given(module, call, probe, None)
+        loud = _given(module, call, probe, generator)
     except Exception:  # a module that can't be copied, or whose forward minds another input: no layer of ours
         return False
     return any(_near(quiet, passed) and not _near(loud, passed) for passed in _passed(probe))
 
 
-def _given(module: nn.Module, call: _Call, probe: Tensor, fill: Callable[[Sequence[int]], Tensor]) -> Tensor:
-    """The output for `probe` of a copy with its matrices (and biases) filled anew and norms that only normalise."""
+def _given(module: nn.Module, call: _Call, probe: Tensor, random: torch.Generator | None) -> Tensor:
+    """The output for `probe` of a copy whose weights are random, or 0; its norms only normalise either way."""
     import torch
     from torch.nn.modules.batchnorm import _NormBase
 
     made = copy.deepcopy(module).eval()
     with torch.no_grad():
         for part in made.modules():
-            only_vectors = all(parameter.dim() < 2 for parameter in part.parameters(recurse=False))
+            norm = all(parameter.dim() < 2 for parameter in part.parameters(recurse=False))
             for leaf, parameter in part.named_parameters(recurse=False):
-                if parameter.dim() > 1:
-                    parameter.copy_(fill(parameter.shape))
+                if parameter.dim() > 1 and random is not None:
+                    parameter.copy_(torch.randn(parameter.shape, generator=random) / parameter.shape[-1] ** 0.5)
                 else:
-                    parameter.fill_(1.0 if only_vectors and leaf == "weight" else 0.0)
+                    # Vectors by other names may scale what is added to the input (layer scale).
+                    scales = parameter.dim() < 2 and (random is not None or (norm and leaf == "weight"))
+                    parameter.fill_(1.0 if scales else 0.0)
             if isinstance(part, _NormBase):
                 part.reset_running_stats()
         output = made(probe.clone(), *call.inputs[1:], **call.named)

@@ -50,19 +50,7 @@ class Step:
     width: int
 
 
-def round_width(wanted: float, units: int, alignment: int, minimum: int) -> int:
-    """The multiple of `alignment` below `units` that is nearest to `wanted` (half goes up); all if none must go.
-
-    Never below the aligned minimum, and never larger for a smaller `wanted`: a higher ratio never keeps more.
-    """
-    widths = Room(units, units, alignment, minimum).widths
-    for width, lower in pairwise(widths):
-        if wanted >= border(width, lower, units, alignment):
-            return width
-    return widths[-1]
-
-
-def border(width: int, lower: int, units: int, step: int) -> float:
+def _border(width: int, lower: int, units: int, step: int) -> float:
     """Below how many units `width` gives way to `lower`: in the middle, but an unaligned whole goes at once."""
     return width if width == units and width % step else (width + lower) / 2
 
@@ -101,7 +89,7 @@ def make_ladder(rooms: Mapping[str, Room], scores: Mapping[str, Tensor], ranking
         values = _best_first(scores[name])
         whole = sum(abs(value) for value in values) or 1.0
         for width, lower in pairwise(room.widths):
-            time = times[name](border(width, lower, room.units, room.step))
+            time = times[name](_border(width, lower, room.units, room.step))
             # Of steps that are due at the same share, the one that loses the least of its group goes first.
             lost = sum(values[lower:width]) / whole
             found.append((round(time, 9), round(lost, 6), places[name], -lower, Step(time, name, lower)))
