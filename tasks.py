@@ -222,7 +222,19 @@ def bench_pruning(
         raise Exit(code=status)
 
 
+@task(positional=["extra"], help={"extra": "text, vision, bench, build or dev; docs/dependencies.md says what for"})
+@plainly
+def setup(c: Context, extra: str) -> None:
+    """Install an extra that some recipes need. (./inv has done so before this runs, which only looks.)"""
+    from edgewright.extras import check
+
+    check(extra)
+    print(f"{extra}: ready")
+
+
 _store = Collection("store", store_list, store_verify, store_gc)
 _devices = Collection("devices", devices_list, devices_probe, devices_trust)
 _bench = Collection("bench", bench_pruning)
-namespace = Collection(deploy, build, train, explain, models, targets, double, test, lint, _store, _devices, _bench)
+namespace = Collection(
+    deploy, build, train, explain, models, targets, double, test, lint, setup, _store, _devices, _bench
+)

@@ -277,6 +277,26 @@ def test_inv_in_a_moved_folder_makes_the_environment_anew(ready: Path, tmp_path:
 
 
 @pytest.mark.slow
+def test_inv_installs_what_the_task_needs_and_no_more(project: Path) -> None:
+    """Without a network, so that nothing is really fetched: what it would install is in the line before."""
+    for words, stages in (
+        (("setup", "text"), "base, build, text"),
+        (("setup", "vision", "setup", "bench"), "base, build, vision, bench"),
+        (("setup", "build"), "base, build"),
+        (("deploy", "--model", "text"), "base, build"),
+        (("explain", "train"), "base, build"),
+        (("bench.pruning", "--quick"), "base, build, bench, text"),
+        (("lint", "test"), "base, build, dev, text, vision, bench"),
+        (("setup", "text", "--help"), "base"),
+        (("devices.list",), "base"),
+    ):
+        done = inv(project / "inv", *words, env=environment(**NO_NETWORK))
+        assert done.returncode == 1
+        (said,) = (line for line in done.stderr.splitlines() if "installing into .venv" in line)
+        assert said.partition(": installing into .venv: ")[2].partition(" (")[0] == stages, words
+
+
+@pytest.mark.slow
 def test_inv_whose_python_is_gone_makes_the_environment_anew(project: Path) -> None:
     environment_made = subprocess.run(
         [environment()["EDGEWRIGHT_PYTHON"], "-m", "venv", "--without-pip", project / ".venv"]

@@ -1,4 +1,4 @@
-"""MiniLM (Wang et al. 2020, arXiv 2002.10957) with a head for classes: six BERT layers of twelve heads, fine-tuned here.
+"""MiniLM (Wang et al. 2020, arXiv 2002.10957) with a head for classes: six BERT layers of twelve heads.
 
 The encoder is transformers' own BertModel with the weights of all-MiniLM-L6-v2, out of the package that carries them.
 """

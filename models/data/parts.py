@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from edgewright.errors import EdgewrightError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 NAMES = ("train", "validation", "test", "calibration")
