@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
 
-from pipeline.export.to_onnx import INPUT, OUTPUT, module_of
+from pipeline.export.to_onnx import INPUT, module_of, numbered
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
     from numpy.typing import NDArray
     from torch import nn
 
-    Array = NDArray[np.float32]
+    Array = NDArray[Any]
+    Arrays = tuple[Array, ...]
 
 INPUT_SQNR = 30.0
 """What the first layer is compared with, dB: eight bits gave 35 to 45 there."""
 
 
-def run_file(model: bytes, x: Array) -> Array:
-    """Outputs of an ONNX file with a batch of 1 over `x` [N, ...], on one thread."""
+@overload
+def run_file(model: bytes, x: Array) -> Array: ...
+@overload
+def run_file(model: bytes, x: Arrays) -> Array | Arrays: ...
+def run_file(model: bytes, x: Array | Arrays) -> Array | Arrays:
+    """Outputs of an ONNX file with a batch of 1 over `x` [N, ...], on one thread.
+
+    A tuple in the place of `x` feeds as many inputs; a file of several outputs gives a tuple of them.
+    """
     import numpy as np
 
     session = _session(model)
-    return np.concatenate([session.run([OUTPUT], {INPUT: sample[None]})[0] for sample in x])
+    rows = [session.run(None, feed) for feed in feeds(x)]
+    outputs = tuple(np.concatenate(column) for column in zip(*rows, strict=True))
+    return outputs[0] if len(outputs) == 1 else outputs
+
+
+def feeds(x: Array | Arrays) -> Iterator[dict[str, Array]]:
+    """What a file with a batch of 1 is fed with, sample by sample; `x` [N, ...], or one such array an input."""
+    arrays = x if isinstance(x, tuple) else (x,)
+    names = numbered(INPUT, len(arrays))
+    for samples in zip(*arrays, strict=True):
+        yield {name: sample[None] for name, sample in zip(names, samples, strict=True)}
 
 
 def sqnr(reference: Array, other: Array) -> float:
@@ -41,7 +59,7 @@ def worst_difference(reference: Array, other: Array) -> float:
     return float(np.abs(reference - other).max() / max(float(reference.std()), 1e-12))
 
 
-def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array, bound: float) -> str:
+def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array | Arrays, bound: float) -> str:
     """The first module whose output in the float export departs from torch's by more than `bound`, with the figure."""
     import torch
 
@@ -54,13 +72,14 @@ def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array, bound: float) 
                 seen[name] = output.numpy().copy()
 
         hooks.append(module.register_forward_hook(note))
+    first = tuple(one[:1] for one in (x if isinstance(x, tuple) else (x,)))
     with torch.no_grad():
-        net.eval()(torch.from_numpy(x[:1].copy()))
+        net.eval()(*(torch.from_numpy(one.copy()) for one in first))
     for hook in hooks:
         hook.remove()
     makers = {output: node.name for node in named.graph.node for output in node.output}
     last: dict[str, Array] = {}
-    for tensor, value in _every_tensor(named, x[:1]).items():
+    for tensor, value in _every_tensor(named, first).items():
         # In the order of the modules' last tensors: a block is judged by its result, after its layers.
         last.pop(module_of(makers[tensor]), None)
         last[module_of(makers[tensor])] = value
@@ -79,7 +98,7 @@ def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array, bound: float) 
     return "no single layer drifts on its own: the difference builds up"
 
 
-def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Array, fall: float = 6.0) -> str:
+def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Array | Arrays, fall: float = 6.0) -> str:
     """The first layer whose SQNR falls by more than `fall` dB below the layer before it, or the worst one."""
     import numpy as np
 
@@ -112,16 +131,18 @@ def _layers(model: onnx.ModelProto) -> dict[str, str]:
     return found
 
 
-def _session(model: bytes) -> Any:
+def _session(model: bytes, optimised: bool = True) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def _every_tensor(model: onnx.ModelProto, x: Array) -> dict[str, Array]:
+def _every_tensor(model: onnx.ModelProto, x: Array | Arrays) -> dict[str, Array]:
     """Every float tensor that the graph computes, in graph order, stacked over the samples of `x`."""
     import copy
 
@@ -142,16 +163,6 @@ def _every_tensor(model: onnx.ModelProto, x: Array) -> dict[str, Array]:
                 names.append(tensor)
                 probe.graph.output.append(value)
     # Optimising would fuse away what is asked for here.
-    session = _unoptimised(probe.SerializeToString())
-    rows = [session.run(names, {INPUT: sample[None]}) for sample in x]
+    session = _session(probe.SerializeToString(), optimised=False)
+    rows = [session.run(names, feed) for feed in feeds(x)]
     return {name: np.concatenate([row[place] for row in rows]) for place, name in enumerate(names)}
-
-
-def _unoptimised(model: bytes) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -23,14 +23,19 @@ class NotExportable(EdgewrightError):
     """The exporter refused the network."""
 
 
-def to_onnx(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
-    """An ONNX model with a static batch of `example` ([1, ...]), named `input` > `output`.
+def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
+    """An ONNX model with the static shapes of `example` (a batch of 1, of any dtype): `input` > `output`.
+
+    More of them are input_2, input_3 ... and output_2, output_3 ... in the order of forward()'s arguments and of what
+    it returns.
 
     A tensor is named `<module>/<operator>`, so `blocks.0.norm1/Conv` is what the module blocks.0.norm1 gives (batch
     norms are folded into their convolution). Raises NotExportable with the exporter's own words.
     """
     import torch
+    from torch.utils._pytree import tree_leaves
 
+    inputs = example if isinstance(example, tuple) else (example,)
     module.eval()
     noise = io.StringIO()
     # The exporter prints progress, and warns of torchvision's absence, whatever it is told.
@@ -40,19 +45,21 @@ def to_onnx(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
             warnings.simplefilter("ignore")
+            with torch.no_grad():
+                outputs = [one for one in tree_leaves(module(*inputs)) if isinstance(one, torch.Tensor)]
             program = torch.onnx.export(
                 module,
-                (example,),
+                inputs,
                 dynamo=True,
                 opset_version=opset,
-                input_names=[INPUT],
-                output_names=[OUTPUT],
+                input_names=numbered(INPUT, len(inputs)),
+                output_names=numbered(OUTPUT, len(outputs)),
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many kinds
         raise NotExportable(
             f"torch.onnx.export refused the network: {_reason(error)}",
-            where=f"input {list(example.shape)}, opset {opset}",
+            where=f"input {', '.join(f'{list(one.shape)} {one.dtype}' for one in inputs)}, opset {opset}",
             remedy="replace what it names by an operation that ONNX has",
         ) from error
     finally:
@@ -61,6 +68,11 @@ def to_onnx(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
     model: onnx.ModelProto = program.model_proto
     _name(model)
     return model
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """The names of `count` inputs or outputs: input, input_2, input_3 ..."""
+    return [name if place == 1 else f"{name}_{place}" for place in range(1, count + 1)]
 
 
 def module_of(tensor: str) -> str:

@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.export.compare import run_file, worst_difference
+from pipeline.export.compare import run_file, torch_drift, worst_difference
 from pipeline.export.to_onnx import INPUT, OUTPUT, NotExportable, module_of, to_onnx
+from pipeline.pruning.groups import Axis, Count, Group
+from pipeline.pruning.plan import PruningPlan, Rows, Swap, actions_for, replay
 from tests.pipeline import nets
+from tests.pipeline.export import attentive
 from tests.pipeline.export.exported import exported_net
 
 
@@ -56,6 +59,45 @@ def test_export_names_carry_the_modules(resnet: onnx.ModelProto) -> None:
     assert {"BatchNormalization"} & {node.op_type for node in resnet.graph.node} == set()
 
 
+def test_export_of_two_inputs_and_two_outputs_numbers_them() -> None:
+    net = attentive.made(attentive.Pair)
+    model = to_onnx(net, (torch.ones(1, 4), torch.ones(1, 6)), 20)
+    assert [value.name for value in model.graph.input] == ["input", "input_2"]
+    assert [value.name for value in model.graph.output] == ["output", "output_2"]
+    x = (torch.randn(5, 4), torch.randn(5, 6))
+    got = run_file(model.SerializeToString(), tuple(one.numpy() for one in x))
+    assert isinstance(got, tuple) and len(got) == 2
+    with torch.no_grad():
+        for reference, output in zip(net(*x), got, strict=True):
+            assert worst_difference(reference.numpy(), output) < 1e-5
+
+
+@pytest.mark.parametrize("how", ["as it is", "swapped", "swapped and cut"])
+def test_export_of_token_numbers_and_attention_gives_what_torch_gives(how: str) -> None:
+    net = attentive.made(attentive.Words)
+    if how != "as it is":
+        replay(PruningPlan([Swap("attention", "heads"), Rows("words", tuple(range(40)), 50, 39)]), net)
+    if how == "swapped and cut":
+        heads = (Axis("attention.in_proj_weight", 0, 96, tuple(
+            tuple(part * 32 + head * 8 + one for part in range(3) for one in range(8)) for head in range(4)
+        ), True))  # fmt: skip
+        group = Group(
+            "attention", "heads", 4,
+            (heads, Axis("attention.in_proj_bias", 0, 96, heads.indices, True),
+             Axis("attention.out_proj.weight", 1, 32, tuple(tuple(range(h * 8, h * 8 + 8)) for h in range(4)), False)),
+            (Count("attention", "num_heads", 1),),
+        )  # fmt: skip
+        replay(PruningPlan(actions_for([(group, [0, 2])])), net)
+    ids = attentive.tokens(9)
+    model = to_onnx(net, ids[:1], 20)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.INT64
+    with torch.no_grad():
+        reference = net(ids).numpy()
+    assert worst_difference(reference, run_file(model.SerializeToString(), ids.numpy())) < 1e-5
+    assert torch_drift(net, model, ids.numpy(), 1e-4).startswith("no single layer drifts")
+
+
 def test_export_leaves_the_network_in_evaluation_mode_and_its_weights_alone() -> None:
     net = nets.make("flat").train()
     before = {key: value.clone() for key, value in net.state_dict().items()}
@@ -80,5 +122,5 @@ def test_export_of_what_onnx_cannot_say_is_refused_in_one_line(capfd: pytest.Cap
     with pytest.raises(NotExportable) as caught:
         to_onnx(Choosy(), torch.from_numpy(np.ones((1, 4), np.float32)), 20)
     assert "\n" not in caught.value.what
-    assert caught.value.where == "input [1, 4], opset 20"
+    assert caught.value.where == "input [1, 4] torch.float32, opset 20"
     assert capfd.readouterr() == ("", "")

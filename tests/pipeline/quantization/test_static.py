@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, numpy_helper
+from torch import Tensor, nn
 
-from pipeline.export.compare import run_file, sqnr
+from pipeline.export.compare import int8_drift, run_file, sqnr
 from pipeline.export.lean import leanest
-from pipeline.quantization.static import NotQuantisable, quantise_static
+from pipeline.export.to_onnx import to_onnx
+from pipeline.quantization import static
+from pipeline.quantization.static import NotQuantisable, has_attention, quantise_static
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
+from tests.pipeline.export import attentive
 from tests.pipeline.export.exported import exported_net
 
 X = nets.pictures(64, seed=2).numpy()
@@ -76,6 +81,64 @@ def test_int8_ranges_come_from_the_calibration_samples(exported: onnx.ModelProto
     assert sqnr(reference, run_file(wide.SerializeToString(), X)) > 6 + sqnr(
         reference, run_file(narrow.SerializeToString(), X)
     )
+
+
+@pytest.fixture(scope="module")
+def vit() -> onnx.ModelProto:
+    return to_onnx(attentive.made(attentive.Patches), nets.pictures(1), 20)
+
+
+def test_attention_is_found_where_a_softmax_weighs_activations(exported: onnx.ModelProto, vit: onnx.ModelProto) -> None:
+    class Last(nn.Module):
+        """A softmax whose output meets a weight, not another activation."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.first(x).softmax(-1))
+
+    assert has_attention(vit)
+    assert has_attention(to_onnx(attentive.made(attentive.Words), attentive.tokens(1), 20))
+    assert not has_attention(exported)
+    assert not has_attention(to_onnx(Last(), torch.ones(1, 3, 4), 20))
+
+
+def test_of_attention_only_the_linear_layers_are_quantised_and_it_is_closer_for_it(
+    vit: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = run_file(vit.SerializeToString(), X)
+    linear = quantise_static(vit, X, "uint8", True, False)
+    readers = {name: node for node in linear.graph.node for name in node.input}
+    softmax = next(node for node in linear.graph.node if node.op_type == "Softmax")
+    assert readers[softmax.output[0]].op_type == "MatMul"
+    conv = next(node for node in linear.graph.node if node.op_type == "Conv")
+    assert conv.input[1] in {tensor.name for tensor in linear.graph.initializer}
+    int8 = [tensor for tensor in linear.graph.initializer if tensor.data_type == TensorProto.INT8 and tensor.dims]
+    assert sum(len(tensor.dims) == 2 for tensor in int8) == 5  # qkv, out, rise, fall, head
+    monkeypatch.setattr(static, "has_attention", lambda model: False)
+    everything = quantise_static(vit, X, "uint8", True, False)
+    close, far = (sqnr(reference, run_file(one.SerializeToString(), X)) for one in (linear, everything))
+    assert close > far + 1
+    assert close > 35
+
+
+def test_int8_takes_token_numbers_and_several_inputs() -> None:
+    net, ids = attentive.made(attentive.Words), attentive.tokens(32)
+    model = to_onnx(net, ids[:1], 20)
+    int8 = quantise_static(model, ids.numpy(), "uint8", True, False)
+    assert int8.graph.input[0].type.tensor_type.elem_type == TensorProto.INT64
+    reference, got = (run_file(one.SerializeToString(), ids.numpy()) for one in (model, int8))
+    assert sqnr(reference, got) > 30
+    table = next(tensor for tensor in int8.graph.initializer if list(tensor.dims) == [50, 32])
+    assert table.data_type in (TensorProto.INT8, TensorProto.UINT8)
+    assert "layer" in int8_drift(model, int8, ids.numpy())
+    pair, x = attentive.made(attentive.Pair), (torch.randn(32, 4), torch.randn(32, 6))
+    model, arrays = to_onnx(pair, (x[0][:1], x[1][:1]), 20), tuple(one.numpy() for one in x)
+    int8 = quantise_static(model, arrays, "uint8", True, False)
+    for one, other in zip(*(run_file(made.SerializeToString(), arrays) for made in (model, int8)), strict=True):
+        assert sqnr(one, other) > 20
 
 
 @pytest.mark.parametrize(
