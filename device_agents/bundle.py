@@ -29,7 +29,10 @@ class Tensor(BaseModel):
 
 
 class Manifest(BaseModel):
-    """All that a device and an app need to know of a model. No clock in it: equal content has an equal digest."""
+    """All that a device and an app need to know of a model. No clock in it: equal content has an equal digest.
+
+    download: bytes of the model file after xz, what an app ships; bundles of earlier versions don't say.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,12 +52,16 @@ class Manifest(BaseModel):
     preprocessing: dict[str, Any] = Field(default_factory=dict)
     params: int | None = None
     macs: int | None = None
+    download: int | None = Field(None, ge=0)
     misaligned: list[str] = Field(default_factory=list)
     origin: dict[str, Any] = Field(default_factory=dict)
 
     def canonical(self) -> builtins.bytes:
         """The manifest as it is written, byte for byte."""
-        return canonical_json(self.model_dump(mode="json", by_alias=True))
+        content = self.model_dump(mode="json", by_alias=True)
+        if self.download is None:  # as earlier versions wrote it: their digests hold
+            del content["download"]
+        return canonical_json(content)
 
     @property
     def digest(self) -> str:

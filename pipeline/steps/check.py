@@ -11,6 +11,8 @@ from edgewright.errors import EdgewrightError
 from edgewright.files import pretty_json
 from pipeline import data, network
 from pipeline.metrics import metric
+from pipeline.pruning.plan import Cut, PruningPlan, Remove, Rows, Zeros
+from pipeline.pruning.sparsity import lost
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 from pipeline.steps.export import MODEL, NAMED
 
@@ -71,13 +73,15 @@ class Check(Step[CheckParameters]):
         reference = logits_of(net, torch.from_numpy(part.x)).numpy()
         judge = metric(parameters.metric, work.places.recipe)
         figures: dict[str, Any] = {"samples": len(part), "metric_torch": judge(reference, part.y)}
-        if plan.actions and "base" in inputs:
-            _smaller(inputs["float"], inputs["base"], "pruned", ("bytes", "macs", "elements"))
+        if "base" in inputs:
+            _shrunk(plan, inputs["float"], inputs["base"])
         exported = _float(net, inputs["float"], reference, part, parameters, figures)
         figures["metric_float"] = judge(exported, part.y)
         if "int8" in inputs:
             _smaller(inputs["int8"], inputs["float"], "int8", ("bytes",))
             _int8(inputs, exported, part, parameters, figures, judge)
+        if sparsity := _sparsity(net, plan, inputs):
+            figures["sparsity"] = sparsity
         (work.out / FILE).write_bytes(pretty_json(figures))
         return {**figures, "figure": _sentence(figures)}
 
@@ -140,6 +144,50 @@ def _int8(
         )
 
 
+def _shrunk(plan: PruningPlan, made: Input, base: Input) -> None:
+    """Rule 3: structure that went must be gone from the file; where only zeros came, the download must have fallen."""
+    if any(isinstance(action, Cut | Remove) for action in plan.actions):
+        _smaller(made, base, "pruned", ("bytes", "macs", "elements"))
+    elif any(isinstance(action, Rows) for action in plan.actions):
+        _smaller(made, base, "pruned", ("bytes", "elements"))
+    elif plan.zeroed:
+        _smaller(made, base, "sparse", ("download",))
+        if made.summary["weights"] != base.summary["weights"]:
+            raise NotSmaller(
+                "Weights of the sparse file have other shapes than before, though only zeros were made",
+                where="check",
+                remedy="please report this",
+            )
+
+
+def _sparsity(net: nn.Module, plan: PruningPlan, inputs: Mapping[str, Input]) -> dict[str, Any]:
+    """Pattern, share of zeros in the held weights, and in all weights of each file; {} where none are held.
+
+    Raises CheckFailed where promised zeros are not in the network, or not in a file.
+    """
+    actions = [action for action in plan.actions if isinstance(action, Zeros)]
+    if not actions:
+        return {}
+    missing = lost(net, actions)
+    weights = [net.get_parameter(name) for name in plan.zeroed]
+    zeros, of = sum(int((weight == 0).sum()) for weight in weights), sum(weight.numel() for weight in weights)
+    found: dict[str, Any] = {"pattern": actions[-1].pattern, "share": zeros / of}
+    for name in ("float", "int8"):
+        if name in inputs and not missing:
+            written = inputs[name].summary
+            # A weight that the file has no need of takes its zeros with it.
+            if written["zeros"] < zeros - max(0, of - written["weighed"]):
+                missing = f"the {name} file has {written['zeros']} zeros in its weights, the network {zeros}"
+            found[name] = written["zeros"] / max(1, written["weighed"])
+    if missing:
+        raise CheckFailed(
+            f"Zeros were lost: {missing}",
+            where="check",
+            remedy="please report this, with the recipe: zeros are held through training and export",
+        )
+    return found
+
+
 def _smaller(made: Input, origin: Input, what: str, keys: tuple[str, ...]) -> None:
     """What was shrunk must be smaller in the file: no weight may have grown, and `keys` must have fallen."""
     for key in keys:
@@ -151,7 +199,8 @@ def _smaller(made: Input, origin: Input, what: str, keys: tuple[str, ...]) -> No
             )
     before, after = origin.summary.get("weights", {}), made.summary.get("weights", {})
     for name, shape in after.items():
-        if name in before and any(now > then for now, then in zip(shape, before[name], strict=True)):
+        same_rank = len(before.get(name, ())) == len(shape)
+        if same_rank and any(now > then for now, then in zip(shape, before[name], strict=True)):
             raise NotSmaller(
                 f"The weight of {name!r} grew from {before[name]} to {shape}",
                 where="check",

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from edgewright.errors import EdgewrightError
 from pipeline import data, network
 from pipeline.export.lean import leanest, without_metadata
-from pipeline.export.size import file_size
+from pipeline.export.size import download_size, file_size
 from pipeline.export.to_onnx import to_onnx
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 
@@ -27,7 +27,10 @@ class ExportParameters(StepParameters):
 
 
 class Export(Step[ExportParameters]):
-    """From `model`, leaves model.onnx (what is shipped) and named.onnx (the same with the modules' names in it)."""
+    """From `model`, leaves model.onnx (what is shipped) and named.onnx (the same with the modules' names in it).
+
+    download: bytes of model.onnx after xz; zeros: exact zeros among the `weighed` numbers of its weights.
+    """
 
     name: ClassVar[str] = "export"
     libraries: ClassVar[tuple[str, ...]] = ("torch", "onnx", "onnxscript", "onnx-ir", "numpy", "safetensors")
@@ -53,11 +56,15 @@ class Export(Step[ExportParameters]):
         (work.out / MODEL).write_bytes(shipped)
         return {
             "bytes": len(shipped),
+            "download": download_size(shipped),
             "params": counted.params,
             "macs": written.macs,
             "elements": written.elements,
             "weights": written.weights,
+            "zeros": written.zeros,
+            "weighed": written.weighed,
             "shape": list(x.shape),
+            "dtype": str(x.dtype),
             "outputs": list(network.forward(net, example, parameters.network).shape),
             "figure": f"{len(shipped) / 1024:.1f} KiB, {_count(written.macs)} MACs",
         }

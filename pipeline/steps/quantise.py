@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pipeline import data
 from pipeline.export.lean import leanest, without_metadata
+from pipeline.export.size import download_size, file_size
 from pipeline.quantization.static import quantise_static
 from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
 from pipeline.steps.export import MODEL, NAMED
@@ -41,9 +42,13 @@ class Quantise(Step[QuantiseParameters]):
         (work.out / NAMED).write_bytes(named.SerializeToString(deterministic=True))
         (work.out / MODEL).write_bytes(shipped)
         parent = inputs["model"].summary
-        inherited = {key: parent[key] for key in ("params", "macs", "shape", "outputs")}
+        inherited = {key: parent[key] for key in ("params", "macs", "shape", "dtype", "outputs")}
+        written = file_size(named)
         return {
             **inherited,
             "bytes": len(shipped),
+            "download": download_size(shipped),
+            "zeros": written.zeros,
+            "weighed": written.weighed,
             "figure": f"{len(shipped) / 1024:.1f} KiB, {len(calibration)} calibration samples",
         }
