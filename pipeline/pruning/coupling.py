@@ -43,15 +43,29 @@ def find_structure(network: nn.Module, example: tuple[Tensor, ...]) -> Structure
     from pipeline.pruning.trial import prove
 
     tracer = Tracer(batch=example[0].shape[0])
-    tracer.follow(export(network, example))
+    tracer.follow(export(network, example), _first_names(network))
     groups, alone = _groups(tracer, network)
     proven, failed = prove(network, groups, _holders(tracer, groups), example)
-    left = {**alone, **failed}  # what failed is told also of a module whose other channels can go
+    # What failed is told also of a module whose other channels can go.
+    told = {name: failed[group.name] for group in groups if group.name in failed for name in _makers(network, group)}
+    made = {name for group in proven for name in _makers(network, group)}
+    named = [LeftAlone(name, why) for name, why in {**alone, **told}.items() if name in told or name not in made]
     order = {name: place for place, (name, _) in enumerate(network.named_modules())}
-    made = {axis.tensor.rpartition(".")[0] for group in proven for axis in group.axes if axis.makes}
-    named = [LeftAlone(name, why) for name, why in left.items() if name in failed or name not in made]
     named.sort(key=lambda one: order.get(one.module, -1))
     return Structure(proven, named, _costs(tracer, proven, network))
+
+
+def _makers(network: nn.Module, group: Group) -> list[str]:
+    return list(dict.fromkeys(_owner(network, axis.tensor) for axis in group.axes if axis.makes))
+
+
+def _first_names(network: nn.Module) -> dict[str, str]:
+    """Each name of a tensor > the first of all names that the same tensor has."""
+    first: dict[int, str] = {}
+    names = {}
+    for name, tensor in [*network.named_parameters(remove_duplicate=False), *network.named_buffers()]:
+        names[name] = first.setdefault(id(tensor), name)
+    return names
 
 
 def _groups(tracer: Tracer, network: nn.Module) -> tuple[list[Group], dict[str, str]]:
@@ -70,11 +84,12 @@ def _groups(tracer: Tracer, network: nn.Module) -> tuple[list[Group], dict[str, 
     alone = _reasons(tracer, network)
     heads = {atoms.root(root) for root in list(members) if atoms.is_head(root)}
     for keys, roots in families.items():
-        makers = [key for key in keys if key not in tracer.read]
+        makers = [key for key in keys if key in tracer.made or key not in tracer.read]
         weights = [key for key in makers if _layer(network, key[0])]
         if not weights:  # positions of a table, say: nothing that was trained makes them
             continue
-        first = min(weights, key=lambda key: order.get(key[0].rpartition(".")[0], -1))
+        # Modules come before the bare parameters of the network itself.
+        first = min(weights, key=lambda key: order.get(key[0].rpartition(".")[0]) or len(order))
         name = first[0].rpartition(".")[0] or first[0]
         roots.sort(key=lambda root: members[root][first])
         if len(roots) < 2:
@@ -103,11 +118,15 @@ def _distinct(groups: list[Group]) -> list[Group]:
 
 
 def _layer(network: nn.Module, tensor: str) -> bool:
-    """Whether a tensor is trained and a matrix or kernel, not a norm's or a bias."""
+    """Whether a tensor is trained and a matrix or kernel, not a norm's, a bias or a scale."""
     from torch import nn
+    from torch.nn.modules.conv import _ConvNd
 
     found = surgery.find_tensor(network, tensor)
-    return isinstance(found, nn.Parameter) and found.dim() > 1
+    if not isinstance(found, nn.Parameter) or found.dim() < 2:
+        return False
+    owner = network.get_submodule(tensor.rpartition(".")[0])
+    return isinstance(owner, (_ConvNd, nn.Linear)) or sum(size > 1 for size in found.shape) > 1
 
 
 def _convolves(network: nn.Module, name: str) -> bool:
@@ -120,18 +139,29 @@ def _convolves(network: nn.Module, name: str) -> bool:
 
 
 def _reasons(tracer: Tracer, network: nn.Module) -> dict[str, str]:
-    """Modules whose outputs are frozen, with the reason."""
+    """Of every layer the reason why its outputs can't go, as far as there is one."""
     reasons: dict[str, str] = {}
+    names = _first_names(network)
+    for tensor, _ in network.named_parameters(remove_duplicate=False):
+        if names[tensor] != tensor:
+            reasons[_owner(network, tensor)] = f"it shares the weight of {_owner(network, names[tensor])}"
+        elif _layer(network, tensor):
+            used = tensor in tracer.used
+            reasons[_owner(network, tensor)] = "it has one unit" if used else "the forward pass does not use it"
     for (tensor, axis), span in tracer.axes.items():
-        if (tensor, axis) in tracer.read or not _layer(network, tensor):
+        read_only = (tensor, axis) in tracer.read and (tensor, axis) not in tracer.made
+        if read_only or not _layer(network, tensor):
             continue
         why = next((why for atom in span if (why := tracer.atoms.frozen(atom)) is not None), None)
         if why is not None:
-            name = tensor.rpartition(".")[0]
-            # A bare parameter, e.g. a position embedding, is named itself. Its last axis are the channels.
-            bare = not name or next(network.get_submodule(name).children(), None) is not None
-            reasons[tensor if bare else name] = why
+            reasons[_owner(network, tensor)] = why  # the last axis speaks: of an embedding the width, not the rows
     return reasons
+
+
+def _owner(network: nn.Module, tensor: str) -> str:
+    """The layer that a tensor belongs to; a bare parameter, e.g. a position embedding, is named itself."""
+    name = tensor.rpartition(".")[0]
+    return tensor if not name or next(network.get_submodule(name).children(), None) is not None else name
 
 
 def _holders(tracer: Tracer, groups: list[Group]) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,8 @@ class Tracer:
     grids: list[Tensor] = field(default_factory=list)
     counters: list[tuple[str, frozenset[int]]] = field(default_factory=list)
     read: set[tuple[str, int]] = field(default_factory=set)
+    made: set[tuple[str, int]] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     axes: dict[tuple[str, int], range] = field(default_factory=dict)
     _labels: dict[fx.Node, Value] = field(default_factory=dict)
 
@@ -106,11 +108,18 @@ class Tracer:
 
     def reads(self, *atoms: Tensor) -> None:
         """These axes belong to those who read a channel, not to who makes it."""
-        for vector in atoms:
+        self.read.update(self._axes_of(atoms))
+
+    def makes(self, *atoms: Tensor) -> None:
+        """These axes are what somebody makes, whoever else may read them (a decoder with its encoder's weights)."""
+        self.made.update(self._axes_of(atoms))
+
+    def _axes_of(self, vectors: Iterable[Tensor]) -> Iterator[tuple[str, int]]:
+        for vector in vectors:
             for atom in vector.tolist()[:1]:
                 if atom != NOBODY:
                     origin = self.atoms.origins[atom]
-                    self.read.add((origin.tensor, origin.axis))
+                    yield origin.tensor, origin.axis
 
     def note_grid(self, node: fx.Node, label: Tensor) -> None:
         """A label over several dimensions must stay a rectangle whatever goes."""
@@ -134,11 +143,18 @@ class Tracer:
 
     # ---- following
 
-    def follow(self, program: ExportedProgram) -> None:
-        """Gives every tensor of the graph its labels, joining and freezing atoms on the way."""
+    def follow(self, program: ExportedProgram, names: Mapping[str, str]) -> None:
+        """Gives every tensor of the graph its labels, joining and freezing atoms on the way.
+
+        names: each name of a parameter or buffer > the first name that the same tensor has. Raises NotTraceable.
+        """
         signature = program.graph_signature
-        named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        named = {
+            place: names.get(name, name)
+            for place, name in {**signature.inputs_to_parameters, **signature.inputs_to_buffers}.items()
+        }
         for node in program.graph.nodes:
+            self._check_shapes(node)
             if node.op == "placeholder":
                 self._labels[node] = self._placeholder(node, named.get(node.name))
             elif node.op == "call_function":
@@ -152,15 +168,30 @@ class Tracer:
         """New atoms along each axis of a parameter or buffer; none for inputs and constants."""
         import torch
 
-        if tensor is None or not self.is_tensor(node):
+        if tensor is None or not self.is_tensor(node) or not node.users:
             return []
+        self.used.add(tensor)
         shape = self.value(node).shape
         labels = []
         for axis, size in enumerate(shape):
             if size > 1 and (axis < 2 or len(shape) < 4):
-                atoms = self.axes.setdefault((tensor, axis), self.atoms.fresh(tensor, axis, size))
+                if (tensor, axis) not in self.axes:
+                    self.axes[tensor, axis] = self.atoms.fresh(tensor, axis, size)
+                atoms = self.axes[tensor, axis]
                 labels.append(along(torch.arange(atoms.start, atoms.stop), axis, shape))
         return tidy(labels)
+
+    def _check_shapes(self, node: fx.Node) -> None:
+        import torch
+
+        found = node.meta.get("val")
+        for value in found if isinstance(found, (list, tuple)) else [found]:
+            if isinstance(value, torch.Tensor) and not all(isinstance(size, int) for size in value.shape):
+                raise NotTraceable(
+                    f"The shape of what {self.operation(node)} computes depends on the data",
+                    where=self.module(node) or "the network itself",
+                    remedy="use masks (torch.where) instead of picking samples or positions by their numbers",
+                )
 
     def _call(self, node: fx.Node) -> Value:
         import torch

@@ -32,6 +32,7 @@ def convolution(tracer: Tracer, node: fx.Node) -> Value:
         tracer.atoms.join_all(ins, read, tracer.no_label(node))
         _together(tracer, ins, groups)
         tracer.reads(read)
+        tracer.makes(vector(labels, 1, weight.shape[1])[0])
         axes = [read, vector(labels, 1, weight.shape[1])[0]]
     else:
         made, _ = vector(labels, 0, weight.shape[0])
@@ -46,6 +47,7 @@ def convolution(tracer: Tracer, node: fx.Node) -> Value:
             _together(tracer, made, groups)
             axes = [made, read]
             tracer.reads(read)
+        tracer.makes(made)
     if tracer.is_tensor(node.args[2] if len(node.args) > 2 else None):
         bias, _ = vector(tracer.labels(node.args[2]), 0, len(made))
         tracer.atoms.join_all(made, bias)
@@ -98,6 +100,7 @@ def linear(tracer: Tracer, node: fx.Node) -> Value:
         tracer.atoms.join_all(vector(source, last, x.shape[-1])[0] if not grids(source, last) else
                               line(grids(source, last)[0], last), read)  # fmt: skip
     tracer.reads(read)
+    tracer.makes(made)
     if tracer.is_tensor(node.args[2] if len(node.args) > 2 else None):
         tracer.atoms.join_all(made, vector(tracer.labels(node.args[2]), 0, len(made))[0])
     rest = [label for label in source if last not in varies(label)]
@@ -196,6 +199,51 @@ def _heads_of(labels: list[Tensor], axis: int, size: int) -> Tensor:
     return vector([], axis, size)[0]
 
 
+def einsum(tracer: Tracer, node: fx.Node) -> Value:
+    """Einstein sums: a letter that is summed over meets in all operands, one that is kept goes on to the result."""
+    equation, operands = str(node.args[0]).replace(" ", ""), list(tracer.argument(node, 1, "operands"))
+    left, _, right = equation.partition("->")
+    terms, out = left.split(","), tracer.value(node)
+    if "." in equation or "->" not in equation or any(len(set(term)) < len(term) for term in terms):
+        for arg in operands:
+            tracer.freeze(node, tracer.labels(arg), f"einsum {equation!r} can't be followed")
+        return []
+    spoken: dict[str, list[Tensor]] = {}
+    sizes: dict[str, int] = {}
+    for term, arg in zip(terms, operands, strict=True):
+        sizes |= dict(zip(term, tracer.value(arg).shape, strict=True))
+    for term, arg in zip(terms, operands, strict=True):
+        lines = dict.fromkeys(term, vector([], 0, 0)[0])
+        for label in tracer.labels(arg):
+            dims = varies(label)
+            kept = [dim for dim in dims if term[dim] in right]
+            kept = kept if len(kept) == 1 else [dim for dim in kept if equation.count(term[dim]) > 2]
+            if len(dims) > 1:
+                # Heads by width: the width goes with its head, which all operands have; other grids can't be followed.
+                if len(kept) != 1:
+                    tracer.freeze(node, [label], f"einsum {equation!r} mixes them")
+                    continue
+                tracer.atoms.join_slices(compact(label), kept[0])
+                tracer.atoms.mark_heads(atoms_of(line(label, kept[0])))
+                dims = (kept[0],)
+            lines[term[dims[0]]] = line(label, dims[0])
+        for letter in term:
+            if sizes[letter] > 1 and tracer.value(arg).shape[term.index(letter)] > 1:
+                nobody = vector([], 0, sizes[letter])[0]
+                spoken.setdefault(letter, []).append(lines[letter] if len(lines[letter]) else nobody)
+    for letter, found in spoken.items():
+        for other in found[1:] if letter in right or len(found) > 1 else []:
+            tracer.atoms.join_all(found[0], other, tracer.no_label(node))
+        if letter not in right and len(found) == 1:
+            tracer.freeze(node, found, "einsum sums over them")
+        if letter not in right:
+            tracer.reads(*found[1:])
+    axes = [(sizes[letter], found[0]) for letter, found in spoken.items()]
+    tracer.costs(node, math.prod(size for letter, size in sizes.items() if letter not in spoken), axes)
+    tracer.note_counts(node)
+    return tidy([along(spoken[letter][0], place, out.shape) for place, letter in enumerate(right) if letter in spoken])
+
+
 def attention(tracer: Tracer, node: fx.Node) -> Value:
     """scaled_dot_product_attention of [..., heads, T, width]: all that belongs to one head goes together."""
     values = [tracer.value(arg) for arg in node.args[:3]]
@@ -259,6 +307,7 @@ RULES = {
     ),
     **dict.fromkeys(("matmul", "mm", "bmm", "addmm", "baddbmm"), product),
     "linear": linear,
+    "einsum": einsum,
     "scaled_dot_product_attention": attention,
     "glu": gated,
 }

@@ -17,7 +17,8 @@ SAME_SHAPE = ("contiguous", "clone", "detach", "alias", "to", "_to_copy", "type_
               "positive", "copy")  # fmt: skip
 MOVES = ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "transpose", "permute", "movedim", "t", "swapaxes",
          "unsqueeze", "squeeze", "expand", "slice", "select", "narrow", "repeat", "repeat_interleave", "roll", "flip",
-         "diagonal", "tile", "channel_shuffle", "unfold", "index_select")  # fmt: skip
+         "diagonal", "tile", "channel_shuffle", "unfold", "pixel_unshuffle", "mT", "mH", "T", "H", "adjoint",
+         "numpy_T", "swapdims", "expand_as", "view_as", "reshape_as")  # fmt: skip
 CUTS = ("chunk", "split", "split_with_sizes", "tensor_split", "unbind", "unsafe_chunk", "unsafe_split")
 
 
@@ -140,6 +141,28 @@ def _pads(amounts: list[Any], dims: int, dim: int) -> tuple[bool, bool]:
     return bool(amounts[place]), bool(amounts[place + 1])
 
 
+def pick(tracer: Tracer, node: fx.Node) -> Value:
+    """x[:, places]: picked by a tensor of numbers. What varies along a picked dimension can't go, the rest passes."""
+    source, out = tracer.value(node.args[0]), tracer.value(node)
+    if tracer.operation(node) == "index_select":
+        picked = [int(tracer.argument(node, 1, "dim")) % source.dim()]
+        width = 1
+    else:
+        places: Any = node.args[1]
+        picked = [dim for dim, place in enumerate(places) if place is not None]
+        width = max(tracer.value(place).dim() for place in places if place is not None)
+    together = picked == list(range(picked[0], picked[0] + len(picked)))
+    passed = []
+    for label in tracer.labels(node.args[0]):
+        if not together or set(picked) & set(varies(label)):
+            tracer.freeze(node, [label], "they are picked by number")
+            continue
+        rest = label[tuple(0 if dim in picked else slice(None) for dim in range(label.dim()))]
+        view = [*rest.shape[: picked[0]], *[1] * width, *rest.shape[picked[0] :]]
+        passed.append(rest.contiguous().view(view).expand(out.shape))
+    return tidy(passed)
+
+
 def pixel_shuffle(tracer: Tracer, node: fx.Node) -> Value:
     """[N, C r r, H, W] > [N, C, H r, W r]: the r x r channels that make one go together."""
     out = move(tracer, node)
@@ -169,6 +192,8 @@ RULES = {
     "stack": join,
     "constant_pad_nd": pad,
     "pad": pad,
+    "index": pick,
+    "index_select": pick,
     "pixel_shuffle": pixel_shuffle,
     "getitem": item,
 }

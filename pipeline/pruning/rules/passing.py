@@ -180,6 +180,34 @@ def spatial(tracer: Tracer, node: fx.Node) -> Value:
     return [passed for _ in tracer.values(node)] if several else passed
 
 
+def weight_norm(tracer: Tracer, node: fx.Node) -> Value:
+    """g v / |v|, the norm over all dimensions but one: only what varies along that one can go."""
+    shape, dim = tracer.value(node).shape, int(tracer.argument(node, 2, "dim", 0))
+    lengths = []
+    for label in tracer.labels(node.args[0]):
+        if varies(label) == (dim,):
+            lengths.append(label)
+        else:
+            tracer.freeze(node, [label], "their weight is normalised over them")
+    return meet(
+        tracer, node, [(lengths, shape), (tracer.labels(node.args[1]), tracer.value(node.args[1]).shape)], shape
+    )
+
+
+def recurrent(tracer: Tracer, node: fx.Node) -> Value:
+    """LSTM, GRU, RNN: nothing of them is cut."""
+    import torch
+
+    x, work = tracer.value(node.args[0]), 0
+    for arg in tracer.inputs(node):
+        tracer.freeze(node, tracer.labels(arg), "a recurrent layer's units read each other at every step")
+        weight = tracer.value(arg)
+        if arg is not node.args[0] and weight.dim() == 2 and arg.op == "placeholder":
+            work += weight.numel() * x.shape[0] * x.shape[1]
+    tracer.costs(node, work, [])
+    return [] if isinstance(node.meta["val"], torch.Tensor) else [[] for _ in tracer.values(node)]
+
+
 def lookup(tracer: Tracer, node: fx.Node) -> Value:
     """An embedding: rows are looked up by number; its width are channels like any."""
     weight = tracer.labels(node.args[0])
@@ -187,12 +215,15 @@ def lookup(tracer: Tracer, node: fx.Node) -> Value:
     rows = [label for label in weight if 0 in varies(label)]
     tracer.freeze(node, rows, "its rows are looked up by number")
     width, _ = vector(weight, 1, shape[-1])
+    tracer.makes(width)
     return tidy([along(width, len(shape) - 1, shape)])
 
 
 RULES = {
     **dict.fromkeys(POINTWISE, pointwise),
     **dict.fromkeys(REDUCTIONS, reduce),
+    **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrent),
+    "_weight_norm": weight_norm,
     "prelu": prelu,
     "batch_norm": per_channel_norm,
     "instance_norm": per_channel_norm,

@@ -1,4 +1,4 @@
-"""What goes with what: each case is a coupling that a wrong rule would miss. The zoo (test_zoo.py) proves whole networks."""
+"""What goes with what: each case is a coupling that a wrong rule would miss. Whole networks are the zoo's."""
 
 from __future__ import annotations
 
@@ -186,6 +186,94 @@ def test_bare_parameters_are_cut_with_their_channels() -> None:
         ("matrix", 1), ("scale", 0), ("place", 2), ("head.weight", 1),
     }  # fmt: skip
     assert {axis.tensor for axis in group.axes if axis.makes} == {"matrix", "scale", "place"}
+
+
+class Sums(nn.Module):
+    """Attention written with einsum over [batch, heads, tokens, width]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.qkv, self.out = 3, nn.Linear(12, 36), nn.Linear(12, 12)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, _ = x.shape
+        q, k, v = (one.view(n, t, self.heads, 4) for one in self.qkv(x).chunk(3, -1))
+        scores = torch.einsum("bihd,bjhd->bhij", q, k).softmax(-1)
+        return self.out(torch.einsum("bhij,bjhd->bihd", scores, v).reshape(n, t, -1))
+
+
+def test_heads_are_followed_through_einsum() -> None:
+    from pipeline.network import measure
+
+    net = Sums()
+    found = structure(net, torch.randn(2, 5, 12))
+    (group,) = found.groups
+    assert (group.kind, group.units) == ("heads", 3)
+    small = cut_copy(net, [(group, [1])])
+    assert found.size({group.name: [1]}).macs == measure(small, torch.randn(1, 5, 12)).macs
+
+
+class Tied(nn.Module):
+    """A decoder with its encoder's weight: one tensor, made along one axis and read along it too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.hidden = nn.Embedding(20, 8), nn.Linear(8, 8)
+        self.decoder = nn.Linear(8, 20, bias=False)
+        self.decoder.weight = self.tokens.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.tokens(x)
+        return self.decoder(x + self.hidden(x).relu())
+
+
+def test_tied_weights_are_cut_as_one_and_stay_tied() -> None:
+    net = Tied()
+    found = structure(net, torch.randint(0, 20, (2, 5)))
+    (group,) = found.groups
+    assert ("tokens.weight", 1) in tensors(group)
+    small = cut_copy(net, [(group, [0, 3, 5])])
+    assert isinstance(small, Tied)
+    assert small.decoder.weight is small.tokens.weight
+    assert (small.decoder.in_features, small.tokens.embedding_dim) == (3, 3)
+    assert reasons(found)["decoder"] == "it shares the weight of tokens"
+
+
+def test_module_that_forward_never_calls_is_left_alone_and_said_so() -> None:
+    net = Raw()
+    net.spare = nn.Linear(8, 8)
+    found = structure(net, torch.randn(2, 5, 6))
+    assert reasons(found)["spare"] == "the forward pass does not use it"
+
+
+def test_shape_that_depends_on_the_data_is_refused() -> None:
+    class Picks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.a(x[x.sum(1) > 0])
+
+    with pytest.raises(NotTraceable, match="depends on the data"):
+        structure(Picks(), torch.randn(2, 6))
+
+
+class FirstQuarter(nn.Module):
+    """Rolls the first quarter of its channels, however many there are: right for some choices of channels by chance."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(1, 16, 3, padding=1), nn.Linear(16 * 64, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        fold = x.shape[1] // 4
+        return self.head(torch.cat([x[:, :fold].roll(1, -1), x[:, fold:]], 1).flatten(1))
+
+
+def test_cut_that_is_right_by_chance_for_one_choice_is_not_taken() -> None:
+    assert not [group for group in structure(FirstQuarter()).groups if group.name.startswith("conv")]
 
 
 def test_operation_without_a_rule_leaves_alone_and_names_itself() -> None:

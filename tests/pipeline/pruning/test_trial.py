@@ -46,7 +46,8 @@ def test_weights_of_zero_do_not_hide_a_wrong_group() -> None:
     net, example = nets.make("resnet"), (nets.pictures(),)
     groups = find_structure(net, example).groups
     with torch.no_grad():
-        for block in net.blocks:
+        for block in net.get_submodule("blocks").children():
+            assert isinstance(block.norm2, nn.BatchNorm2d)
             block.norm2.weight.zero_()
             block.norm2.bias.zero_()
     inner = next(group for group in groups if group.name == "blocks.0.conv1")
