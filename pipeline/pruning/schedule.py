@@ -15,7 +15,9 @@ def share_gone(final: float, round_: int, rounds: int, curve: str = "linear") ->
     """
     if not 0 <= final <= 1:
         raise ValueError(f"the share {final} lies outside 0..1")
-    done = share_after(round_, rounds)
+    if not 1 <= round_ <= rounds:
+        raise ValueError(f"round {round_} of {rounds}")
+    done = round_ / rounds
     if round_ == rounds:
         return final
     if curve == "linear":
@@ -25,10 +27,3 @@ def share_gone(final: float, round_: int, rounds: int, curve: str = "linear") ->
     if curve == "geometric":
         return 1 - (1 - final) ** done
     raise ValueError(f"{curve!r} is no curve: linear, cubic or geometric")
-
-
-def share_after(round_: int, rounds: int) -> float:
-    """Share of the whole removal that is done after `round_` (1-based) of `rounds`, in equal parts."""
-    if not 1 <= round_ <= rounds:
-        raise ValueError(f"round {round_} of {rounds}")
-    return round_ / rounds

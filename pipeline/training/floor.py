@@ -6,6 +6,8 @@ import math
 
 from edgewright.errors import EdgewrightError
 
+LEAST_STEPS = 200  # so short a training saves nothing by stopping, and says little at half-time
+
 
 class FloorOutOfReach(EdgewrightError):
     """Half of the epochs are done and the validation metric is too far below the floor. epoch: epochs done."""
@@ -19,18 +21,22 @@ def out_of_reach(floor: float, best: float) -> bool:
     """Whether more than half of the error (1 - best) that is left at half-time would have to go.
 
     The rule is made for shares (top-1 and the like); where floor or best lies outside 0..1 it never says so. A
-    one-cycle schedule lifts most in its last epochs, so a flat half-way figure is no reason to stop; yet over the
-    second half the error falls far less than by half. Seen on Fashion-MNIST, error at half-time and at the end:
-    ResNet-8 10.8 > 7.8 % (6 epochs), ResNet-20 9.6 > 7.8 % (5 epochs).
+    one-cycle schedule lifts most in its last epochs, so a flat half-way figure is no reason to stop; yet the error at
+    the end was 0.59 to 0.90 of that at half-time in all of thirteen runs on Fashion-MNIST (2 to 6 epochs; ResNet-8 from
+    scratch on 12,000 and 55,000 pictures, and fine-tuned with 90 % of its weights at zero; ResNet-20).
     """
     if not (0 <= floor <= 1 and 0 <= best <= 1):
         return False
     return floor - best > 0.5 * (1 - best)
 
 
-def demand(what: str, done: int, of: int, floor: float | None, best: float | None) -> None:
-    """Raises FloorOutOfReach after `done` of `of` epochs, once half of them are done and some are still to come."""
-    if floor is None or best is None or math.isnan(best) or not of <= 2 * done < 2 * of:
+def demand(what: str, done: int, of: int, steps: int, floor: float | None, best: float | None) -> None:
+    """Raises FloorOutOfReach after `done` of `of` epochs, once half of them are done and some are still to come.
+
+    Not before LEAST_STEPS `steps` of the optimizer: on the digits, where half-time came after 10 to 80 steps, the
+    error still fell to between 0.17 and 0.5 of what it was.
+    """
+    if floor is None or best is None or math.isnan(best) or steps < LEAST_STEPS or not of <= 2 * done < 2 * of:
         return
     if out_of_reach(floor, best):
         raise FloorOutOfReach(

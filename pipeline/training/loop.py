@@ -110,7 +110,8 @@ def train(run: Run, scratch: Path, progress: Progress) -> TrainResult:
     with piece(progress, run.what, epochs * batches):
         progress.advance(len(reached.history) * batches)
         while reached.epoch < schedule.epochs:
-            demand(run.what, len(reached.history), epochs, run.floor, reached.best)
+            done = len(reached.history)
+            demand(run.what, done, epochs, done * batches, run.floor, reached.best)
             loss = _epoch(run, reached.epoch, batches, x, y, optimizer, zeros, progress)
             network.eval()
             reached.note(loss, None if run.judge is None else float(run.judge(network)), network)

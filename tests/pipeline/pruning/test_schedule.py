@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_share_gone_follows_its_curve(curve: str, shares: list[float]) -> None:
 
 def test_share_gone_geometric_takes_the_same_share_of_what_is_left() -> None:
     left = [1.0, *(1 - share_gone(0.9, round_, 5, "geometric") for round_ in range(1, 6))]
-    ratios = [after / before for before, after in zip(left, left[1:], strict=False)]
+    ratios = [after / before for before, after in pairwise(left)]
     assert ratios == pytest.approx([0.1**0.2] * 5)
 
 
@@ -34,7 +36,7 @@ def test_share_gone_never_falls_and_ends_at_the_final_share(final: float, rounds
     shares = [share_gone(final, round_, rounds, curve) for round_ in range(1, rounds + 1)]
     assert shares[-1] == final
     assert all(0 <= share <= final + 1e-12 for share in shares)
-    assert all(after >= before - 1e-12 for before, after in zip(shares, shares[1:], strict=False))
+    assert all(after >= before - 1e-12 for before, after in pairwise(shares))
 
 
 @given(st.floats(0, 0.99), st.integers(2, 30), st.integers(1, 30))

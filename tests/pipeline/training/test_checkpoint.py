@@ -60,7 +60,7 @@ def everything(kind: str) -> Run:
     update = {"optimizer": kind, "learning_rate": 0.05 if kind == "sgd" else 2e-3, "clip": 1.0}
     run = run_of(SCHEDULE.model_copy(update=update))
     with torch.no_grad():
-        run.network[0].weight[torch.rand(8, 1, 3, 3, generator=torch.Generator().manual_seed(1)) < 0.5] = 0  # type: ignore[index,operator]
+        run.network[0].weight[torch.rand(8, 1, 3, 3, generator=torch.Generator().manual_seed(1)) < 0.5] = 0  # type: ignore[index]
     x, y = torch.from_numpy(run.part.x), torch.from_numpy(run.part.y)
 
     def judge(network: nn.Module) -> float:

@@ -15,6 +15,7 @@ from edgewright.progress import Silent
 from models.data.parts import Part
 from pipeline.network import weights_of
 from pipeline.training import FloorOutOfReach, Run, Schedule, TrainingFailed, one_cycle, train
+from pipeline.training import floor as floors
 from pipeline.training.floor import out_of_reach
 from pipeline.training.zeros import NoSuchWeight
 from tests.pipeline.training.runs import SCHEDULE, STEPS, Cut, CutsAfter, run_of, samples
@@ -84,6 +85,13 @@ def test_out_of_reach_is_more_than_half_of_the_error(floor: float, best: float, 
     assert out_of_reach(floor, best) is out
 
 
+@pytest.fixture
+def long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten steps count as many: half of the epochs that these runs have."""
+    monkeypatch.setattr(floors, "LEAST_STEPS", 2 * STEPS)
+
+
+@pytest.mark.usefixtures("long_enough")
 def test_train_stops_at_half_time_where_the_floor_is_out_of_reach(tmp_path: Path) -> None:
     run = run_of()
     run.judge, run.floor = Judge(0.2, 0.3, 0.99, 0.99), 0.9
@@ -98,6 +106,7 @@ def test_train_stops_at_half_time_where_the_floor_is_out_of_reach(tmp_path: Path
     assert len(run.judge.saw) == 2
 
 
+@pytest.mark.usefixtures("long_enough")
 @pytest.mark.parametrize("figures", [(0.1, 0.81, 0.5, 0.1), (0.85, 0.1, 0.2, 0.3), (0.1, 0.9, 0.91, 0.92)])
 def test_train_goes_on_where_the_best_epoch_is_near_enough(tmp_path: Path, figures: tuple[float, ...]) -> None:
     run = run_of()
@@ -105,10 +114,36 @@ def test_train_goes_on_where_the_best_epoch_is_near_enough(tmp_path: Path, figur
     assert len(train(run, tmp_path, Silent()).history) == 4
 
 
-def test_train_that_is_over_is_not_stopped(tmp_path: Path) -> None:
-    run = run_of(SCHEDULE.model_copy(update={"epochs": 1}))
-    run.judge, run.floor = Judge(0.1), 0.9
-    assert train(run, tmp_path, Silent()).best == 0.1
+def test_train_of_few_steps_is_not_stopped(tmp_path: Path) -> None:
+    run = run_of()
+    run.judge, run.floor = Judge(0.1, 0.1, 0.1, 0.92), 0.9
+    assert train(run, tmp_path, Silent()).best == 0.92
+
+
+@pytest.mark.parametrize(
+    ("done", "of", "steps", "stops"),
+    [
+        (2, 4, 200, True), (2, 5, 500, False), (3, 5, 500, True), (3, 5, 199, False), (5, 5, 500, False),
+        (0, 0, 0, False),
+    ],
+)  # fmt: skip
+        (2, 5, 500, False),
+        (3, 5, 500, True),
+        (3, 5, 199, False),
+        (5, 5, 500, False),
+        (0, 0, 0, False),
+    ],
+)
+def test_demand_is_made_from_half_time_on_and_never_at_the_end(done: int, of: int, steps: int, stops: bool) -> None:
+    try:
+        floors.demand("distil", done, of, steps, 0.9, 0.5)
+    except FloorOutOfReach:
+        assert stops
+    else:
+        assert not stops
+    floors.demand("distil", done, of, steps, None, 0.5)
+    floors.demand("distil", done, of, steps, 0.9, None)
+    floors.demand("distil", done, of, steps, 0.9, math.nan)
 
 
 def test_train_keeps_the_weights_of_the_epochs_named_over_a_cut(tmp_path: Path) -> None:
