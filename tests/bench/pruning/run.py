@@ -65,7 +65,7 @@ def run(setting: Setting, only: str | None, project: Project, progress: Progress
     began, started = time.monotonic(), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     from tests.bench.pruning.work.kinds import bound
 
-    kinds = bound(project.root, project.cache, project.data, setting.threads, Silent())
+    kinds = bound(project, setting.threads, Silent())
     cells = Cells(project.state / "bench" / "cells", kinds, code_behind(WORK), {"threads": setting.threads})
     needed = {name: claim.cells(setting) for name, claim in claims.items()}
     every = distinct(cell for some in needed.values() for cell in some)

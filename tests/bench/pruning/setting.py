@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STRUCTURED = ("l1", "l2", "fpgm", "activation", "apoz", "taylor", "taylor-gate", "movement", "displacement")
+TEXT_TRAIN, TEXT_EVIDENCE = 1_000, 512
 HEADS = ("taylor-gate", "l2")
 
 
@@ -12,10 +13,11 @@ HEADS = ("taylor-gate", "l2")
 class Setting:
     """Everything that decides which cells there are.
 
-    train, test: samples, from the front of the parts; epochs: of every fine-tuning; rounds: epochs after each round of
-    iterative pruning, in total as many; ratios: shares of the MACs (or of the parameters, or of the zeros) that go;
-    criteria: tried beside the control `random`; ticket_*: of every training of the lottery; text: MiniLM too;
-    blocks, processes: of the latency measurement.
+    train, test: samples, from the front of the parts; evidence: of them, drawn by the seed, for the criteria; epochs:
+    of every fine-tuning; rounds: epochs after each round of iterative pruning, in total as many; ratios: shares of the
+    MACs that go; sparse: shares of the weights; criteria: tried beside the control `random`; ticket_*: of every
+    training of the lottery; budgets: other lengths of fine-tuning, in epochs; text: MiniLM too; processes, blocks: of
+    the latency measurement; threads: torch's.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Setting:
     test: int
     epochs: int
     rounds: tuple[int, ...]
+    evidence: int
     ratios: tuple[float, ...]
     sparse: tuple[float, ...]
     criteria: tuple[str, ...]
@@ -47,6 +50,7 @@ FULL = Setting(
     name="full",
     seeds=(0, 1, 2),
     train=20_000,
+    evidence=4_096,
     test=10_000,
     epochs=4,
     rounds=(1, 1, 2),
@@ -68,7 +72,8 @@ QUICK = Setting(
     name="quick",
     seeds=(0,),
     train=4_000,
-    test=2_000,
+    evidence=1_024,
+    test=1_000,
     epochs=2,
     rounds=(1, 1),
     ratios=(0.75,),
@@ -82,6 +87,6 @@ QUICK = Setting(
     ticket_share=0.9,
     budgets=(),
     text=False,
-    processes=2,
-    blocks=3,
+    processes=3,
+    blocks=4,
 )

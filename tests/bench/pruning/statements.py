@@ -9,8 +9,9 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 from device_agents.farm.figures import show_ratio
-from device_agents.farm.paired import Ratio, compare
+from device_agents.farm.paired import THRESHOLD, Ratio, compare
 
+Tone = Literal["ours", "other", "control"]
 Verdict = Literal["reproduced", "refuted", "undecided"]
 
 MARGIN = 0.0025
@@ -54,6 +55,13 @@ def larger(found: Difference) -> Verdict:
     return "reproduced" if found.low > 0 else "refuted" if found.high < MARGIN else "undecided"
 
 
+def below(found: Difference, bound: float) -> Verdict:
+    """Whether the difference is smaller than a bound: its whole interval below, or the whole above (then refuted)."""
+    if found.low is None or found.high is None:
+        return "undecided"
+    return "reproduced" if found.high < bound else "refuted" if found.low > bound else "undecided"
+
+
 def no_worse(found: Difference) -> Verdict:
     """Whether the first is at least as good: its mean within one standard error of the difference, or above.
 
@@ -78,6 +86,13 @@ def not_faster(ratio: Ratio | None) -> Verdict:
     """Whether it was shown that there is no speed-up worth the name."""
     said = faster(ratio)
     return {"reproduced": "refuted", "refuted": "reproduced"}.get(said, "undecided")  # type: ignore[return-value]
+
+
+def not_slower(ratio: Ratio | None) -> Verdict:
+    """Whether it was shown that it is at most THRESHOLD slower."""
+    if ratio is None:
+        return "undecided"
+    return "reproduced" if ratio.low > 1 - THRESHOLD else "refuted" if ratio.high < 1 - THRESHOLD else "undecided"
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,7 @@ class Dot:
     low: float
     high: float
     text: str
-    tone: Literal["ours", "other", "control"] = "ours"
+    tone: Tone = "ours"
 
 
 @dataclass
@@ -140,7 +155,7 @@ def percent(values: Sequence[float]) -> str:
     return f"{mean} ± {stdev(values) * 100:.2f}" if len(values) > 1 else mean
 
 
-def dot(values: Sequence[float], tone: Literal["ours", "other", "control"] = "ours", name: str = "") -> Dot:
+def dot(values: Sequence[float], tone: Tone = "ours", name: str = "") -> Dot:
     """The mean of the seeds, with the least and the largest."""
     text = f"{name}{': ' if name else ''}{percent(values)} %"
     return Dot(fmean(values), min(values), max(values), text, tone)
@@ -150,5 +165,5 @@ def speed_text(ratio: Ratio | None) -> str:
     return show_ratio(ratio) if ratio else "not measured"
 
 
-def speed_dot(ratio: Ratio, tone: Literal["ours", "other", "control"] = "ours", name: str = "") -> Dot:
+def speed_dot(ratio: Ratio, tone: Tone = "ours", name: str = "") -> Dot:
     return Dot(ratio.value, ratio.low, ratio.high, f"{name}{': ' if name else ''}{show_ratio(ratio)}", tone)

@@ -7,7 +7,18 @@ import itertools
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import Found, base, pruned, seeds
 from tests.bench.pruning.setting import Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, difference, dot, larger, no_worse, percent
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    Verdict,
+    difference,
+    dot,
+    larger,
+    no_worse,
+    percent,
+)
 
 CLAIMED = "Fine-tune for 10 to 30 % of the original training; it brings back most of what pruning lost."
 SHARE, ORIGINAL = 0.75, 16 * 55_000
@@ -42,7 +53,7 @@ def judge(setting: Setting, found: Found) -> Finding:
         back = [(after - lost) / (dense - lost) for after, lost in zip(some, before, strict=True)]
         text = f"{shares[epochs]} of the training brings back most (over 90 %) of the loss"
         said = f"{min(back):.0%} to {max(back):.0%} back, n = {len(back)}"
-        verdict = "reproduced" if min(back) > 0.9 else "refuted" if max(back) < 0.9 else "undecided"
+        verdict: Verdict = "reproduced" if min(back) > 0.9 else "refuted" if max(back) < 0.9 else "undecided"
         finding.statements.append(Statement(text, verdict if len(back) > 1 else "undecided", said))
     lengths = _lengths(setting)
     for shorter, longer in itertools.pairwise(lengths):

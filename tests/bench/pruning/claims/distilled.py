@@ -24,7 +24,7 @@ def judge(setting: Setting, found: Found) -> Finding:
     alone, taught = (found.values(_cells(setting, on), "after") for on in (False, True))
     gap = difference(taught, alone)
     finding.statements.append(Statement(f"{SHARE:.0%} of the MACs: distillation helps", larger(gap), str(gap)))
-    rows = [("off", percent(alone)), ("on (T = 4, weight 0.7)", percent(taught))]
+    rows: list[tuple[str, ...]] = [("off", percent(alone)), ("on (T = 4, weight 0.7)", percent(taught))]
     title = f"{SHARE:.0%} of the MACs removed, {setting.epochs} epochs"
     finding.tables.append(Table(title, ("distillation", "top-1 after"), rows))
     dots = [("off", [dot(alone, "other")]), ("on", [dot(taught)])]

@@ -12,6 +12,8 @@ from tests.bench.pruning.statements import (
     Plot,
     Statement,
     Table,
+    Tone,
+    below,
     difference,
     dot,
     faster,
@@ -71,17 +73,12 @@ def judge(setting: Setting, found: Found) -> Finding:
                 gap = difference(values["taylor-gate"], values[other])
                 text = f"{share:.0%}: the gate's Taylor score beats {other} {when} fine-tuning"
                 finding.statements.append(Statement(text, larger(gap), str(gap)))
-            tones = {"taylor-gate": "ours", "l2": "other", "random": "control"}
-            drawn.rows.append((f"{share:.0%}", [dot(values[name], tones[name], name) for name in values]))  # type: ignore[arg-type]
+            tones: dict[str, Tone] = {"taylor-gate": "ours", "l2": "other", "random": "control"}
+            drawn.rows.append((f"{share:.0%}", [dot(values[name], tones[name], name) for name in values]))
         lost = difference([dense["after"]] * len(setting.seeds), found.values(scores["taylor-gate"], "after"))
-        verdict = (
-            "undecided"
-            if lost.low is None or lost.high is None
-            else "reproduced"
-            if lost.high < LITTLE
-            else ("refuted" if lost.low > LITTLE else "undecided")
+        finding.statements.append(
+            Statement(f"{share:.0%}: costs less than a point", below(lost, LITTLE), f"lost {lost}")
         )
-        finding.statements.append(Statement(f"{share:.0%}: costs less than a point", verdict, f"lost {lost}"))
     finding.tables.append(table)
     finding.plots += [plot, after]
     finding.notes.append(

@@ -13,6 +13,7 @@ from tests.bench.pruning.statements import (
     difference,
     dot,
     no_worse,
+    not_slower,
     percent,
     speed_text,
 )
@@ -70,9 +71,8 @@ def judge(setting: Setting, found: Found) -> Finding:
             plot.rows.append((f"{share:.0%} {name}", dots))
             pair = found.ratio(theirs[0], ours[0])
             if pair:
-                verdict = "refuted" if pair.high < 0.98 else "reproduced" if pair.low > 0.98 else "undecided"
                 text = f"{share:.0%}, {name}: no slower"
-                finding.statements.append(Statement(text, verdict, f"{speed_text(pair)} of its speed"))
+                finding.statements.append(Statement(text, not_slower(pair), f"{speed_text(pair)} of its speed"))
         gap = difference(best[share]["ours"], best[share][THEIRS])
         finding.statements.append(
             Statement(f"{share:.0%}, the best of each: at least as good", no_worse(gap), str(gap))

@@ -10,6 +10,7 @@ from tests.bench.pruning.statements import (
     Plot,
     Statement,
     Table,
+    Tone,
     difference,
     faster,
     larger,
@@ -76,7 +77,7 @@ def judge(setting: Setting, found: Found) -> Finding:
             size = (f"{first['bytes']:,}", f"{first['download']:,}")
             table.rows.append((f"{share:.0%} {name}", speed_text(ratio), percent(before), percent(after), *size))
             if ratio:
-                tone = "ours" if name == "filters" else "control"
+                tone: Tone = "ours" if name == "filters" else "control"
                 plot.rows.append((f"{share:.0%} {name}", [speed_dot(ratio, tone)]))
     finding.tables.append(table)
     finding.plots.append(plot)

@@ -5,7 +5,18 @@ from __future__ import annotations
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import Found, seeds
 from tests.bench.pruning.setting import Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, difference, dot, larger, no_worse, percent
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    Tone,
+    difference,
+    dot,
+    larger,
+    no_worse,
+    percent,
+)
 
 CLAIMED = (
     "A dense network holds a sparse one that trains alone to the same accuracy from its own first weights (a winning "
@@ -49,8 +60,8 @@ def judge(setting: Setting, found: Found) -> Finding:
     )
     plot = Plot("Test top-1 after training, mean and range of the seeds", "%")
     for name, text in ROWS.items():
-        tone = "ours" if name in ("early", "initial") else "other" if name == "dense" else "control"
-        plot.rows.append((text, [dot(values[name], tone)]))  # type: ignore[arg-type]
+        tone: Tone = "ours" if name in ("early", "initial") else "other" if name == "dense" else "control"
+        plot.rows.append((text, [dot(values[name], tone)]))
     for one, other in (("early", "fresh"), ("early", "random_mask"), ("initial", "fresh"), ("early", "initial")):
         gap = difference(values[one], values[other])
         finding.statements.append(Statement(f"{ROWS[one]} beats: {ROWS[other]}", larger(gap), str(gap)))

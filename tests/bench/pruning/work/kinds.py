@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.progress import Progress
+from pipeline.project import Project
 from tests.bench.pruning.cells import Make
 from tests.bench.pruning.work import peerheads, pruned, sparse, tickets
 from tests.bench.pruning.work.lab import Lab
@@ -21,12 +22,12 @@ KINDS: dict[str, Callable[[Lab, Mapping[str, Any], Path], dict[str, Any]]] = {
 }
 
 
-def bound(root: Path, cache: Path, own: Path | None, threads: int, progress: Progress) -> dict[str, Make]:
+def bound(project: Project, threads: int, progress: Progress) -> dict[str, Make]:
     """Every kind as a function of (what, folder); a cell names its model in what["model"]."""
 
     @functools.cache
     def lab(model: str) -> Lab:
-        return Lab.of(model, root, cache, own, threads, progress)
+        return Lab.of(model, project, threads, progress)
 
     def make(kind: str) -> Make:
         return lambda what, out: KINDS[kind](lab(what["model"]), what, out)

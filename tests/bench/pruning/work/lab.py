@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgewright.progress import Progress
 from pipeline import data, network
 from pipeline.metrics import top1
+from pipeline.project import Project
 from pipeline.pruning.evidence import Evidence
+from pipeline.pruning.recalibrate import recalibrate
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.steps.base import DataSpec, NetworkSpec, Places
 from pipeline.training import Run, Schedule, cross_entropy, train
@@ -26,23 +28,26 @@ if TYPE_CHECKING:
     from pipeline.distillation import Teacher
 
 OPSET = 20
-EVIDENCE, EVIDENCE_BATCH = 2_048, 128
+EVIDENCE_BATCH = 128
 TEMPERATURE, TAUGHT = 4.0, 0.7
 
 
 @dataclass(frozen=True)
 class Lab:
-    """One model of the project with its data. root: where recipes lie; threads: torch's, in every training."""
+    """One model of the project with its data. threads: torch's, in every training."""
 
     recipe: Recipe
-    places: Places
+    project: Project
     threads: int
     progress: Progress
 
     @classmethod
-    def of(cls, model: str, root: Path, cache: Path, own: Path | None, threads: int, progress: Progress) -> Lab:
-        recipe = read_recipe(model, root)
-        return cls(recipe, Places(recipe.folder, cache, own), threads, progress)
+    def of(cls, model: str, project: Project, threads: int, progress: Progress) -> Lab:
+        return cls(read_recipe(model, project.root), project, threads, progress)
+
+    @property
+    def places(self) -> Places:
+        return Places(self.recipe.folder, self.project.cache, self.project.data)
 
     @functools.cached_property
     def parts(self) -> DataParts:
@@ -68,11 +73,27 @@ class Lab:
         return network.original(spec, self.places.recipe).eval()
 
     def trained(self) -> nn.Module:
-        """The network with the weights that the recipe ships."""
+        """The network with the weights that the recipe ships, or that its train step leaves in the store."""
         net = self.initial()
-        assert self.recipe.weights is not None, f"{self.recipe.name} ships no weights"
-        network.load_weights(net, self.places.recipe / self.recipe.weights)
+        network.load_weights(net, self._weights)
         return net.eval()
+
+    @functools.cached_property
+    def _weights(self) -> Path:
+        if self.recipe.weights is not None:
+            return self.places.recipe / self.recipe.weights
+        from pipeline.deploy import builder
+        from pipeline.plan import make_plan
+        from targets.schema import read_target
+
+        plan = make_plan(self.recipe, read_target("host", self.project.root))
+        node = next(node for node in plan.nodes.values() if node.step == "train")
+        build = builder(self.project, plan, self.progress, lambda done: None, lambda line: None)
+        done = build.build(plan, [node.id])[node.id]
+        if done.artifact is None:
+            assert done.trouble is not None
+            raise done.trouble
+        return done.artifact.path(network.WEIGHTS)
 
     def schedule(self, epochs: int, learning_rate: float | None = None) -> Schedule:
         """The recipe's schedule, as long as asked; fine-tuning takes half of its learning rate, as recipes do."""
@@ -86,11 +107,12 @@ class Lab:
         part: Part,
         schedule: Schedule,
         seed: int,
+        judged_on: Part,
         teacher: Teacher | None = None,
         masks: tuple[str, ...] = (),
         keep_at: Mapping[int, Path] | None = None,
     ) -> None:
-        """Trains `net` in place; the best epoch on validation is what it ends with."""
+        """Trains `net` in place; the best epoch on `judged_on` (validation) is what it ends with."""
         run = Run(
             net,
             part,
@@ -100,7 +122,7 @@ class Lab:
             "bench",
             teacher,
             masks=masks,
-            judge=lambda judged: self.accuracy(judged, self.parts.validation),
+            judge=lambda judged: self.accuracy(judged, judged_on),
             keep_at=keep_at or {},
         )
         with tempfile.TemporaryDirectory(prefix="edgewright-bench-") as scratch:
@@ -123,13 +145,21 @@ class Lab:
         torch.set_num_threads(self.threads)
         return top1(logits_of(net, torch.from_numpy(part.x)).numpy(), part.y)
 
-    def evidence(self, part: Part, seed: int, start: nn.Module | None = None) -> Evidence:
+    def recalibrated(self, net: nn.Module, part: Part, samples: int) -> nn.Module | None:
+        """A copy whose batch norms have statistics of their own; None where it has no batch norm."""
+        import torch
+
+        other = copy.deepcopy(net)
+        batches = torch.split(torch.from_numpy(part.x[:samples]), EVIDENCE_BATCH)
+        return other if recalibrate(other, ((batch,) for batch in batches)) else None
+
+    def evidence(self, part: Part, samples: int, seed: int, start: nn.Module | None = None) -> Evidence:
         """Training samples drawn by the seed, so that what the criteria see differs from seed to seed."""
         import torch
 
         x, y = torch.from_numpy(part.x), torch.from_numpy(part.y)
         loss = cross_entropy(self.recipe.train.label_smoothing)
-        rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:EVIDENCE]
+        rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:samples]
         return Evidence(
             loss_of=lambda net, some: loss(net(x[some]), y[some]),
             inputs_of=lambda some: (x[some],),
@@ -157,8 +187,3 @@ class Lab:
 def first(part: Part, count: int) -> Part:
     """The first samples of a part."""
     return part.first(min(count, len(part)))
-
-
-def plain(what: Mapping[str, Any], *names: str) -> tuple[Any, ...]:
-    """Several values of what a cell is told."""
-    return tuple(what[name] for name in names)

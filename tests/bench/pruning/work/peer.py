@@ -54,7 +54,7 @@ def _at(lab: Lab, net: nn.Module, part: Part, what: Mapping[str, Any], ratio: fl
         ignored_layers=[_classifier(tried)],
     )
     if what["criterion"] == "taylor":
-        evidence = lab.evidence(part, what["seed"])
+        evidence = lab.evidence(part, what["evidence"], what["seed"])
         for rows in evidence.batches:
             evidence.loss_of(tried, rows).backward()  # type: ignore[no-untyped-call]
     pruner.step()

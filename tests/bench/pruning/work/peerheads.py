@@ -31,7 +31,7 @@ def _way(lab: Lab, what: Mapping[str, Any], apart: bool, asked: dict[str, Any]) 
     """heads: left in each layer; crashed: the error, and where; patched: whether it ran only after a patch by hand."""
     import torch_pruning as tp
 
-    net = lab.trained()
+    net: Any = lab.trained()
     if apart:
         _take_apart(net)
     figures: dict[str, Any] = {"original": lab.size(net)}
@@ -67,7 +67,8 @@ def _way(lab: Lab, what: Mapping[str, Any], apart: bool, asked: dict[str, Any]) 
             return figures | {"crashed_again": f"{type(again).__name__}: {again}"}
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     figures |= {**lab.size(net), "before": lab.accuracy(net, test)}
-    lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"])
+    judged_on = first(lab.parts.validation, what["test"])
+    lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"], judged_on)
     return figures | {"after": lab.accuracy(net, test)}
 
 
@@ -82,7 +83,7 @@ def _makers(attention: Any) -> list[nn.Module]:
 def _patch(net: nn.Module, pruner: Any) -> None:
     """What its examples have the user do by hand: the modules' own counts, taken from the pruner."""
     for attention in _attentions(net):
-        maker = _makers(attention)[0]
+        maker: Any = _makers(attention)[0]
         attention.heads = pruner.num_heads[maker]
         outputs = maker.out_features // (1 if hasattr(attention, "q") else 3)
         attention.head_dim = outputs // attention.heads

@@ -21,15 +21,17 @@ def base(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """The trained network itself: what all others are compared with."""
     net = lab.trained()
     test = lab.accuracy(net, first(lab.parts.test, what["test"]))
-    return {**lab.size(net), "after": test, **lab.export(net, out / MODEL)}
+    return {**lab.size(net), "after": test, **(lab.export(net, out / MODEL) if what["onnx"] else {})}
 
 
 def pruned(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     """what: by (ours | torch-pruning), criterion, cut ({macs|params|filters|heads: share}), skip (module prefixes),
-    rounds (epochs after each), taught, train, test (samples), seed, onnx (leave the file).
+    rounds (epochs after each), taught, train, test, evidence (samples), seed, onnx (leave the file).
 
-    Gives sizes, what went (units), accuracy on test before and after fine-tuning, and on validation after.
+    Gives sizes, what went (units), accuracy on test before fine-tuning (as cut; and with the batch norms' statistics
+    taken anew) and after it, and on validation after.
     """
+    validation = first(lab.parts.validation, what["test"])
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     net = lab.trained()
     schedules = [lab.schedule(epochs) for epochs in what["rounds"]]
@@ -49,9 +51,11 @@ def pruned(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
             figures |= said
         if number == len(schedules):
             figures["before"] = lab.accuracy(net, test)
+            normed = lab.recalibrated(net, part, what["evidence"])
+            figures["recalibrated"] = figures["before"] if normed is None else lab.accuracy(normed, test)
         if schedule.epochs:
-            lab.fine_tune(net, part, schedule, what["seed"], teacher)
-    figures |= {**lab.size(net), "units": units, "validation": lab.accuracy(net, lab.parts.validation)}
+            lab.fine_tune(net, part, schedule, what["seed"], validation, teacher)
+    figures |= {**lab.size(net), "units": units, "validation": lab.accuracy(net, validation)}
     figures["after"] = lab.accuracy(net, test)
     return figures | (lab.export(net, out / MODEL) if what["onnx"] else {})
 
@@ -73,4 +77,4 @@ def _cut(lab: Lab, net: nn.Module, part: Part, what: Mapping[str, Any], number: 
         final=number == rounds,
     )
     start = lab.initial() if what["criterion"] == "displacement" else None
-    return shrink(net, lab.trained(), lab.example, wish, lab.evidence(part, what["seed"], start))
+    return shrink(net, lab.trained(), lab.example, wish, lab.evidence(part, what["evidence"], what["seed"], start))

@@ -18,9 +18,10 @@ def sparse(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     zeros = sparsify(net, what["share"], scope=what["scope"])
     names = tuple(one.tensor for one in zeros)
     figures: dict[str, Any] = {"before": lab.accuracy(net, test)}
-    lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"], masks=names)
+    validation = first(lab.parts.validation, what["test"])
+    lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"], validation, masks=names)
     weights = dict(net.named_parameters())
     zero = sum(int((weights[name] == 0).sum()) for name in names)
     figures |= {**lab.size(net), "zeros": zero / sum(weights[name].numel() for name in names)}
-    figures |= {"validation": lab.accuracy(net, lab.parts.validation), "after": lab.accuracy(net, test)}
+    figures |= {"validation": lab.accuracy(net, validation), "after": lab.accuracy(net, test)}
     return figures | (lab.export(net, out / MODEL) if what["onnx"] else {})

@@ -26,13 +26,14 @@ def ticket(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     ones; the same mask over fresh random weights; a random mask of the same zeros a layer, over the early weights.
     """
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
+    validation = first(lab.parts.validation, what["test"])
     seed, full = what["seed"], lab.recipe.train.learning_rate
     schedule = lab.schedule(what["epochs"], full)
     initial = lab.initial(seed)
     with tempfile.TemporaryDirectory(prefix="edgewright-ticket-") as folder:
         kept = Path(folder, "early.safetensors")
         net = copy.deepcopy(initial)
-        lab.fine_tune(net, part, schedule, seed, keep_at={1: kept})
+        lab.fine_tune(net, part, schedule, seed, validation, keep_at={1: kept})
         early = copy.deepcopy(initial)
         load_weights(early, kept)
     figures: dict[str, Any] = {"dense": lab.accuracy(net, test)}
@@ -42,7 +43,7 @@ def ticket(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
         plan.actions += sparsify(net, share_gone(what["share"], number, what["rounds"], "geometric"))
         from_initial = copy.deepcopy(net)
         rewound(net, early, plan)
-        lab.fine_tune(net, part, schedule, seed, masks=tuple(plan.zeroed))
+        lab.fine_tune(net, part, schedule, seed, validation, masks=tuple(plan.zeroed))
     names = tuple(plan.zeroed)
     figures["early"] = lab.accuracy(net, test)
     weights = dict(net.named_parameters())
@@ -64,7 +65,7 @@ def ticket(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
 def _trained(lab: Lab, net: nn.Module, what: Mapping[str, Any], names: tuple[str, ...]) -> float:
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     schedule = lab.schedule(what["epochs"], lab.recipe.train.learning_rate)
-    lab.fine_tune(net, part, schedule, what["seed"], masks=names)
+    lab.fine_tune(net, part, schedule, what["seed"], first(lab.parts.validation, what["test"]), masks=names)
     return lab.accuracy(net, test)
 
 
