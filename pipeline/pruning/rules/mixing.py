@@ -105,7 +105,8 @@ def linear(tracer: Tracer, node: fx.Node) -> Value:
         tracer.atoms.join_all(made, vector(tracer.labels(node.args[2]), 0, len(made))[0])
     rest = [label for label in source if last not in varies(label)]
     passed = [label[..., :1].expand(out.shape) for label in rest]
-    tracer.costs(node, math.prod(out.shape[:-1]), [(len(made), made), (len(read), read)])
+    rows, lines = _rows(passed, out.shape)
+    tracer.costs(node, rows, [(len(made), made), (len(read), read), *lines])
     return tidy([along(made, out.dim() - 1, out.shape), *passed])
 
 
@@ -132,7 +133,7 @@ def product(tracer: Tracer, node: fx.Node) -> Value:
     if place:
         bias = node.args[0]
         found = meet(tracer, node, [(found, out.shape), (tracer.labels(bias), tracer.value(bias).shape)], out.shape)
-    _count_product(tracer, node, a, b, out, ours, theirs)
+    _count_product(tracer, node, (a, b, out), ours, theirs, found)
     return found
 
 
@@ -178,25 +179,30 @@ def _meet_over(
 
 
 def _count_product(
-    tracer: Tracer, node: fx.Node, a: Tensor, b: Tensor, out: Tensor, ours: list[Tensor], theirs: list[Tensor]
+    tracer: Tracer,
+    node: fx.Node,
+    sides: tuple[Tensor, Tensor, Tensor],
+    ours: list[Tensor],
+    theirs: list[Tensor],
+    found: list[Tensor],
 ) -> None:
     """MACs of one sample: out x K; heads, K and N take part in it."""
+    a, b, out = sides
     k, _ = vector(ours, a.dim() - 1, a.shape[-1])
     n, _ = vector(theirs, b.dim() - 1, out.shape[-1])
-    axes = [(a.shape[-1], k), (out.shape[-1], n)]
-    rows = math.prod(out.shape[:-1])
-    if out.dim() > 3:
-        heads = _heads_of(ours + theirs, out.dim() - 3, out.shape[-3])
-        rows //= out.shape[-3]
-        axes.append((out.shape[-3], heads))
-    tracer.costs(node, rows, axes)
+    rows, lines = _rows(found, out.shape)
+    tracer.costs(node, rows, [(a.shape[-1], k), (out.shape[-1], n), *lines])
 
 
-def _heads_of(labels: list[Tensor], axis: int, size: int) -> Tensor:
-    for label in labels:
-        if axis in varies(label) and label.shape[axis] == size:
-            return line(label, axis)
-    return vector([], axis, size)[0]
+def _rows(labels: list[Tensor], shape: tuple[int, ...]) -> tuple[int, list[tuple[int, Tensor]]]:
+    """How often a product runs along the last dimension: (a fixed number, the labelled dimensions that it goes over)."""
+    rows, lines = math.prod(shape[:-1]), []
+    for dim in range(len(shape) - 1):
+        spoken = sorted((len(varies(label)), place) for place, label in enumerate(labels) if dim in varies(label))
+        if spoken:
+            lines.append((shape[dim], line(labels[spoken[0][1]], dim)))
+            rows //= shape[dim]
+    return rows, lines
 
 
 def einsum(tracer: Tracer, node: fx.Node) -> Value:
@@ -238,8 +244,9 @@ def einsum(tracer: Tracer, node: fx.Node) -> Value:
             tracer.freeze(node, found, "einsum sums over them")
         if letter not in right:
             tracer.reads(*found[1:])
-    axes = [(sizes[letter], found[0]) for letter, found in spoken.items()]
-    tracer.costs(node, math.prod(size for letter, size in sizes.items() if letter not in spoken), axes)
+    labelled = {letter: found[0] for letter, found in spoken.items() if int(found[0].max()) >= 0}
+    work = math.prod(size for letter, size in sizes.items() if letter not in labelled)
+    tracer.costs(node, work, [(sizes[letter], found) for letter, found in labelled.items()])
     tracer.note_counts(node)
     return tidy([along(spoken[letter][0], place, out.shape) for place, letter in enumerate(right) if letter in spoken])
 
