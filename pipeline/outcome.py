@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.farm.report import Report
-from device_agents.farm.verdict import Candidate, Judgement, Latency, Limits, Metric, Ratio, judge, latency, speedup
+from device_agents.farm.verdict import (
+    Candidate,
+    Judgement,
+    Latency,
+    Limits,
+    Metric,
+    Ratio,
+    Sparsity,
+    judge,
+    latency,
+    speedup,
+)
 from edgewright.files import sha256_file
 from pipeline.build import Done
 from pipeline.plan import Plan, Variant
@@ -26,8 +37,8 @@ class Measured:
     trouble: str | None
 
 
-def candidates(measured: list[Measured], providers: tuple[str, ...]) -> list[Candidate]:
-    """The variants as `judge` wants them, with speed-ups from paired blocks."""
+def candidates(measured: list[Measured], providers: tuple[str, ...], patterns: tuple[str, ...] = ()) -> list[Candidate]:
+    """The variants as `judge` wants them, with speed-ups from paired blocks. patterns: zeros that the target skips."""
     results = {one.variant.name: one.result for one in measured}
     base = next((one.result for one in measured if one.variant.parent is None), None)
     found = []
@@ -50,6 +61,8 @@ def candidates(measured: list[Measured], providers: tuple[str, ...]) -> list[Can
                 misaligned=manifest.get("misaligned", ()),
                 providers=result.get("providers") or (),
                 wanted_providers=providers if result else (),
+                download_bytes=manifest.get("download"),
+                sparsity=_sparsity(manifest, one.variant.precision, patterns),
             )
         )
     return found
@@ -57,7 +70,7 @@ def candidates(measured: list[Measured], providers: tuple[str, ...]) -> list[Can
 
 def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[Judgement], str | None]:
     """Candidates, their judgements, and which one to ship."""
-    given = candidates(measured, plan.target.providers)
+    given = candidates(measured, plan.target.providers, plan.target.sparsity)
     limits = plan.target.limits
     results = {one.variant.name: one.result for one in measured if one.result}
 
@@ -137,14 +150,29 @@ def _variant(candidate: Candidate, judgement: Judgement, format_: str, entry: Me
         "format": format_,
         "precision": candidate.precision,
         "bytes": candidate.bytes,
+        "download": candidate.download_bytes,
         "params": (entry.manifest or {}).get("params"),
         "macs": candidate.macs,
+        "sparsity": _zeros(candidate.sparsity),
         "metric": _metric(candidate.metric),
         "latency_ms": _latency(candidate.latency),
         "speedup": _ratio(candidate.speedup),
         "verdict": judgement.verdict,
         "reason": judgement.reason,
     }
+
+
+def _sparsity(manifest: Mapping[str, Any], precision: str, patterns: tuple[str, ...]) -> Sparsity | None:
+    """What the check step found of held zeros in the file that is shipped."""
+    found = manifest.get("origin", {}).get("check", {}).get("sparsity")
+    if not found:
+        return None
+    share = found["int8" if precision == "int8" else "float"]
+    return Sparsity(found["pattern"], share, found["pattern"] in patterns)
+
+
+def _zeros(found: Sparsity | None) -> dict[str, Any] | None:
+    return {"pattern": found.pattern, "share": found.share} if found else None
 
 
 def _metric(found: Metric | None) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 _MISSING = "-"
-_DISPENSABLE = ("params", "p90 ms", "MACs")
+_DISPENSABLE = ("params", "p90 ms", "download", "MACs")
 _QUIET = {"the base", "pays"}
 """Verdicts that need no sentence: the figures beside them say it all."""
 
@@ -45,7 +45,11 @@ def lines(outcome: Mapping[str, Any]) -> list[str]:
 def _layout(outcome: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
     """Every line with its rich style. A narrow terminal loses the columns that it can best do without."""
     table = [_head(outcome), *(_row(variant, not i) for i, variant in enumerate(outcome["variants"]))]
+    if all(row[2] == _MISSING for row in table[1:]):  # an outcome of an earlier version
+        table = [row[:2] + row[3:] for row in table]
     for title in _DISPENSABLE:
+        if title not in table[0]:
+            continue
         if sum(_widths(table)) + 2 * len(table[0]) <= width:
             break
         at = table[0].index(title)
@@ -72,7 +76,7 @@ def _layout(outcome: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
 def _widths(table: list[list[str]]) -> list[int]:
     """The width of each column; the name's is the least that is still of use."""
     columns = list(zip(*table, strict=True))
-    return [min(16, max(map(len, columns[0]))), *(max(map(len, column)) for column in columns[1:])]
+    return [min(24, max(map(len, columns[0]))), *(max(map(len, column)) for column in columns[1:])]
 
 
 def _line(row: list[str], widths: list[int]) -> str:
@@ -90,7 +94,7 @@ def plain(value: object) -> str:
 def _head(outcome: Mapping[str, Any]) -> list[str]:
     metric = next((v["metric"]["name"] for v in outcome["variants"] if v.get("metric")), None)
     metric = metric or (outcome.get("floor") or {}).get("name") or "metric"
-    return ["variant", "size", "params", "MACs", plain(metric), "p50 ms", "p90 ms", "speed-up", "verdict"]
+    return ["variant", "size", "download", "params", "MACs", plain(metric), "p50 ms", "p90 ms", "speed-up", "verdict"]
 
 
 def _row(variant: Mapping[str, Any], base: bool) -> list[str]:
@@ -103,6 +107,7 @@ def _row(variant: Mapping[str, Any], base: bool) -> list[str]:
     return [
         plain(variant["name"]),
         show_bytes(variant["bytes"]) if variant.get("bytes") else _MISSING,
+        show_bytes(variant["download"]) if variant.get("download") else _MISSING,
         show_count(variant["params"]) if variant.get("params") is not None else _MISSING,
         show_count(variant["macs"]) if variant.get("macs") is not None else _MISSING,
         show_metric(metric["name"], metric["value"]) + ("" if metric["on_device"] else "*") if metric else _MISSING,

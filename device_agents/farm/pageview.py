@@ -89,10 +89,12 @@ def headline(outcome: Json) -> dict[str, Any]:
             moved = f"p50 {show_ms(before['p50'])} to {show_ms(after['p50'])} ms" if before and after else ""
             within = f"95 % interval {ratio['low']:.2f} to {ratio['high']:.2f}"
             figures.append((f"{_times_text(ratio['value'])}", word, within, moved))
-        if base.get("bytes") and shipped.get("bytes"):
-            share = base["bytes"] / shipped["bytes"]
-            word = "smaller" if share >= 1 else "of the size"
-            moved = f"{show_bytes(base['bytes'])} to {show_bytes(shipped['bytes'])}"
+        # Zeros leave the file as large as it was: what they make smaller is the download.
+        key = "download" if shipped.get("sparsity") else "bytes"
+        if base.get(key) and shipped.get(key):
+            share = base[key] / shipped[key]
+            word = ("smaller" if share >= 1 else "of the size") + (" download" if key == "download" else "")
+            moved = f"{show_bytes(base[key])} to {show_bytes(shipped[key])}"
             figures.append((_times_text(share if share >= 1 else 1 / share), word, "", moved))
         if base.get("metric") and shipped.get("metric"):
             name, was, now = base["metric"]["name"], base["metric"]["value"], shipped["metric"]["value"]
@@ -125,6 +127,8 @@ def _variant(v: Json, result: Json, shipped: str | None, is_base: bool) -> dict[
         "tone": "shipped" if v["name"] == shipped else "rejected" if verdict in _REJECTED else "kept",
         "bytes": v.get("bytes") or None,
         "size": show_bytes(v["bytes"]) if v.get("bytes") else None,
+        "download": show_bytes(v["download"]) if v.get("download") else None,
+        "zeros": f"{v['sparsity']['share'] * 100:.0f} % zeros" if v.get("sparsity") else None,
         "params": show_count(v["params"]) if v.get("params") is not None else None,
         "macs": show_count(v["macs"]) if v.get("macs") is not None else None,
         "metric": show_metric(metric["name"], metric["value"]) if metric else None,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from device_agents.farm.candidate import Candidate, Judgement, Limits, Metric, Sparsity
 from device_agents.farm.figures import show_bytes, show_drop, show_metric, show_ms, show_ratio
 from device_agents.farm.paired import (
     THRESHOLD,
@@ -28,6 +28,7 @@ __all__ = [
     "Limits",
     "Metric",
     "Ratio",
+    "Sparsity",
     "block_medians",
     "compare",
     "judge",
@@ -37,61 +38,6 @@ __all__ = [
 
 MACS_FELL, TIME_STAYED = 0.30, 0.05
 """Time is called bound by dispatch where more than 30 % of the MACs went and less than 5 % of the time did."""
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What the recipe asks for, higher is better. top-1 and other accuracies are fractions (0.922)."""
-
-    name: str
-    value: float
-    on_device: bool = True
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a target allows; None is no limit. The latency limit is held against p50, the drop against the base."""
-
-    latency_ms: float | None = None
-    memory_bytes: int | None = None
-    size_bytes: int | None = None
-    metric_drop: float | None = None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One variant as it was built and measured.
-
-    parent: the variant that it was made from (pruned+int8 came from pruned); None for the base.
-    speedup, speedup_parent: base time and parent's time over its own; None where there is no pair to compare.
-    misaligned: layers whose channels are off the target's alignment, as the manifest lists them.
-    providers, wanted_providers: what the runtime used, and what the target asked for, best first (empty: no wish).
-    """
-
-    name: str
-    parent: str | None
-    precision: str
-    bytes: int
-    macs: int | None = None
-    metric: Metric | None = None
-    latency: Latency | None = None
-    speedup: Ratio | None = None
-    speedup_parent: Ratio | None = None
-    peak_bytes: int | None = None
-    error: str | None = None
-    misaligned: Sequence[str | int] = ()
-    providers: Sequence[str] = ()
-    wanted_providers: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """`verdict` is one of: the base, pays, pays in size only, holds the limits, does not pay, below the floor,
-    over the limit, failed; the shipped one's ends in ": shipped". `reason` is one sentence with the figures."""
-
-    name: str
-    verdict: str
-    reason: str
 
 
 Between = Callable[[str, str], "Ratio | None"]
@@ -106,9 +52,9 @@ def judge(
 ) -> tuple[list[Judgement], str | None]:
     """One judgement a candidate, in their order, and the name to ship (None where nothing holds floor and limits).
 
-    Shipped is the fastest of those that pay; of those that the data can't tell apart from it, the smallest file.
-    Where nothing pays, the smallest that is as fast as the base; else the base; and where the base itself breaks a
-    rule, the fastest that breaks none.
+    Shipped is the fastest of those that pay; of those that the data can't tell apart from it, the smallest download.
+    Where nothing pays, the smallest that is as fast as the base, by its file, then by its download; else the base;
+    and where the base itself breaks a rule, the fastest that breaks none.
     between: time of the first over time of the second, as measured in pairs; without it two variants are told apart
     by their intervals against the base.
     """
@@ -181,12 +127,27 @@ def _pays(
     if lost:
         return Judgement(c.name, "does not pay", lost)
     verdict = compare(c.speedup, threshold)
+    lighter = base.download_bytes / max(c.download_bytes, 1) if base.download_bytes and c.download_bytes else 1.0
+    download = f"; the download is {lighter:.1f}x smaller" if c.sparsity and lighter > 1 + threshold else ""
     if verdict == "faster":
-        return Judgement(c.name, "pays", f"{figure}{size}{note}")
+        return Judgement(c.name, "pays", f"{figure}{size}{note}{download}")
     if verdict == "same" and smaller:
-        return Judgement(c.name, "pays in size only", f"as fast as {base.name} ({show_ratio(c.speedup)}){size}")
+        said = f"as fast as {base.name} ({show_ratio(c.speedup)}){size}{download}"
+        return Judgement(c.name, "pays in size only", said)
     said = {"slower": "slower", "same": "no faster", "undecided": "not shown to be faster"}[verdict]
-    return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{_cause(c, parent, threshold)}")
+    cause = _cause(c, parent, threshold)
+    if c.sparsity and not cause:
+        gained = "pays in download only" if verdict == "same" and download else "does not pay"
+        return Judgement(c.name, gained, f"{_zeros(c.sparsity)}: {said} ({show_ratio(c.speedup)}){download}")
+    return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{cause}{download}")
+
+
+def _zeros(sparsity: Sparsity) -> str:
+    """What zeros are worth to a runtime that is no faster with them."""
+    share = f"{sparsity.share * 100:.0f} % zeros"
+    if sparsity.skipped:
+        return f"{share} in the pattern {sparsity.pattern}, which gained nothing here"
+    return f"{share}, but this runtime computes them all"
 
 
 def _quantised(c: Candidate, parent: Candidate | None, threshold: float) -> tuple[str, str]:
@@ -239,8 +200,10 @@ def _ship(
 
     if paying := of("pays"):
         return _fastest(paying, between, threshold)
-    if lighter := of("pays in size only"):
-        return min(lighter, key=lambda c: c.bytes).name, "nothing that may ship is faster"
+    if smaller := of("pays in size only"):
+        return min(smaller, key=lambda c: c.bytes).name, "nothing that may ship is faster"
+    if lighter := of("pays in download only"):
+        return min(lighter, key=_download).name, "nothing that may ship is faster or smaller"
     if base is not None and base.name in sound:
         return base.name, "nothing that may ship is faster or as fast and smaller"
     if sound:
@@ -257,7 +220,7 @@ def _fastest(contenders: list[Candidate], between: Between | None, threshold: fl
         ratio = between(first.name, c.name) if between and c is not first else None
         if c is not first and (compare(ratio, threshold) != "slower" if ratio else _overlap(first, c)):
             level.append(c)
-    chosen = min(level, key=lambda c: (c.bytes, -_speed(c)))
+    chosen = min(level, key=lambda c: (_download(c), -_speed(c)))
     if len(contenders) == 1:
         return chosen.name, "nothing else may ship" if not _is_base(chosen) else ""
     if chosen is first:
@@ -267,6 +230,11 @@ def _fastest(contenders: list[Candidate], between: Between | None, threshold: fl
 
 def _speed(c: Candidate) -> float:
     return c.speedup.value if c.speedup else 1e3 / c.latency.p50_ms if c.latency else 0.0
+
+
+def _download(c: Candidate) -> int:
+    """What tells files of equal speed apart: their download, where it is known."""
+    return c.download_bytes or c.bytes
 
 
 def _overlap(one: Candidate, other: Candidate) -> bool:

@@ -34,11 +34,40 @@ def test_show_without_a_terminal_is_plain_aligned_and_within_120_columns(outcome
     rows = text.splitlines()
     assert max(map(len, rows)) <= 120
     head = rows[0].split()
-    assert head == ["variant", "size", "params", "MACs", "top-1", "p50", "ms", "p90", "ms", "speed-up", "verdict"]
+    assert head == [
+        "variant",
+        "size",
+        "download",
+        "params",
+        "MACs",
+        "top-1",
+        "p50",
+        "ms",
+        "p90",
+        "ms",
+        "speed-up",
+        "verdict",
+    ]
     edge = rows[0].index("verdict")
     for row, variant in zip(rows[1:], outcome["variants"], strict=False):
         assert row[2:].startswith(variant["name"])
         assert row[edge:] == variant["verdict"]
+
+
+def test_show_of_an_outcome_without_downloads_has_no_such_column(outcome: dict[str, Any]) -> None:
+    for variant in outcome["variants"]:
+        del variant["download"]
+    head = lines(outcome)[0].split()
+    assert "download" not in head and "params" in head
+
+
+def test_show_says_what_zeros_gained() -> None:
+    shapes = [SHAPES[0], ("sparse", "trained", "float32", 1_160_475, 272_186, 8_600_000, 0.211, 0.9311, ())]
+    made = make_outcome(make_report(shapes, noise=0.002, between=0.001), shapes)
+    text = " ".join(" ".join(lines(made)).split())
+    assert "sparse: 90 % zeros, but this runtime computes them all: no faster (" in text
+    assert "the download is 4.5x smaller" in text
+    assert "227 KiB" in text
 
 
 def test_show_gives_sizes_counts_and_ratios_for_people(outcome: dict[str, Any]) -> None:

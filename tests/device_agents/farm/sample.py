@@ -6,7 +6,7 @@ import math
 import random
 from typing import Any
 
-from device_agents.farm.verdict import Candidate, Latency, Limits, Metric, judge, latency, speedup
+from device_agents.farm.verdict import Candidate, Latency, Limits, Metric, Sparsity, judge, latency, speedup
 
 ALIKE = {"memory_available_bytes": 1_480_000_000, "disk_free_bytes": 18_300_000_000}
 
@@ -134,6 +134,7 @@ def make_report(shapes: Any = SHAPES, *, stand_in: bool = True, **how: Any) -> d
 
 def make_outcome(report: dict[str, Any], shapes: Any = SHAPES, floor: float = 0.92, **limits: Any) -> dict[str, Any]:
     """The outcome that a deploy makes of it, judged by the real judge."""
+    downloads = {shape[0]: int(shape[3] * (0.2 if "sparse" in shape[0] else 0.9)) for shape in shapes}
     results = {result["name"]: result for result in report["results"]}
     base = results[shapes[0][0]]
     candidates = []
@@ -151,6 +152,8 @@ def make_outcome(report: dict[str, Any], shapes: Any = SHAPES, floor: float = 0.
                 speedup_parent=speedup(results[parent], results[name]) if parent else None,
                 error=results[name]["error"],
                 misaligned=misaligned,
+                download_bytes=downloads.get(name),
+                sparsity=Sparsity("unstructured", 0.9) if "sparse" in name else None,
             )
         )
     judged, shipped = judge(candidates, Limits(**limits), floor)
@@ -191,8 +194,10 @@ def _variant(c: Candidate, params: int, verdict: str, reason: str) -> dict[str, 
         "format": "onnx",
         "precision": c.precision,
         "bytes": c.bytes,
+        "download": c.download_bytes,
         "params": params,
         "macs": c.macs,
+        "sparsity": {"pattern": c.sparsity.pattern, "share": c.sparsity.share} if c.sparsity else None,
         "metric": {"name": c.metric.name, "value": c.metric.value, "on_device": c.metric.on_device}
         if c.metric
         else None,

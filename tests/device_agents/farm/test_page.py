@@ -93,6 +93,16 @@ def test_render_shows_every_variant_with_its_figures_verdict_and_reason(
     assert "pruned + int8 ships" in text
 
 
+def test_render_of_a_sparse_variant_that_ships_shows_its_zeros_and_the_smaller_download() -> None:
+    shapes = [SHAPES[0], ("sparse", "trained", "float32", 1_160_475, 272_186, 8_600_000, 0.211, 0.9311, ())]
+    report = make_report(shapes, noise=0.002, between=0.001)
+    text = " ".join(_Page(render(make_outcome(report, shapes), report)).text.split())
+    assert "sparse ships" in text
+    assert "onnx float32 90 % zeros" in text
+    for figure in ("4.50x", "smaller download", "to 227 KiB"):
+        assert figure in text
+
+
 def test_render_shows_steps_state_facts_and_provenance(outcome: dict[str, Any], report: dict[str, Any]) -> None:
     text = _Page(render(outcome, report)).text
     for step in outcome["steps"]:

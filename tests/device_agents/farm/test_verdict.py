@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.farm.verdict import Candidate, Judgement, Latency, Limits, Metric, Ratio, judge
+from device_agents.farm.verdict import Candidate, Judgement, Latency, Limits, Metric, Ratio, Sparsity, judge
 from tests.device_agents.farm.sample import make_outcome, make_report
 
 FLOOR = 0.90
@@ -225,6 +225,60 @@ def test_judge_blames_dispatch_only_where_the_figures_support_it(macs: int, high
     judged, _ = _judge(variant, base=replace(BASE, macs=2_000_000))
     assert judged["flat"].verdict == "does not pay"
     assert ("bound by dispatch, not by arithmetic" in judged["flat"].reason) is blamed
+
+
+HEAVY = replace(BASE, download_bytes=90_000)
+
+
+def _sparse(speedup: Ratio, **more: Any) -> Candidate:
+    given: dict[str, Any] = {"bytes": 100_000, "download_bytes": 18_750, "sparsity": Sparsity("unstructured", 0.9)}
+    return _candidate("sparse", speedup=speedup, speedup_parent=speedup, **{**given, **more})
+
+
+def test_judge_says_that_zeros_are_computed_all_the_same_and_what_the_download_gained() -> None:
+    judged, shipped = _judge(_sparse(Ratio(1.01, 0.995, 1.015)), base=HEAVY)
+    assert judged["sparse"].verdict == "pays in download only: shipped"
+    assert judged["sparse"].reason.startswith(
+        "90 % zeros, but this runtime computes them all: no faster (1.01x [0.99 1.01]); the download is 4.8x smaller"
+    )
+    assert shipped == "sparse"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(Ratio(1.01, 0.9, 1.1), "not shown to be faster (1.01x"), (Ratio(0.9, 0.88, 0.92), "slower (0.90x")],
+)
+def test_judge_lets_zeros_that_are_not_as_fast_not_pay(ratio: Ratio, said: str) -> None:
+    judged, shipped = _judge(_sparse(ratio), base=HEAVY)
+    assert (shipped, judged["sparse"].verdict) == ("trained", "does not pay")
+    assert f"computes them all: {said}" in judged["sparse"].reason
+    assert "the download is 4.8x smaller" in judged["sparse"].reason
+
+
+def test_judge_ships_what_is_faster_or_smaller_before_what_only_has_zeros() -> None:
+    sparse = _sparse(Ratio(1.0, 0.99, 1.01))
+    assert _judge(sparse, _candidate("quick", 1.5), base=HEAVY)[1] == "quick"
+    assert _judge(sparse, _candidate("light", 1.0, bytes=40_000), base=HEAVY)[1] == "light"
+
+
+def test_judge_does_not_blame_the_runtime_where_the_target_says_that_it_skips_zeros() -> None:
+    sparse = _sparse(Ratio(1.0, 0.99, 1.01), sparsity=Sparsity("2:4", 0.5, skipped=True))
+    judged, _ = _judge(sparse, base=HEAVY)
+    assert judged["sparse"].reason.startswith("50 % zeros in the pattern 2:4, which gained nothing here: no faster")
+
+
+def test_judge_lets_zeros_without_a_smaller_download_not_pay() -> None:
+    judged, shipped = _judge(_sparse(Ratio(1.0, 0.99, 1.01), download_bytes=89_000), base=HEAVY)
+    assert (shipped, judged["sparse"].verdict) == ("trained", "does not pay")
+    assert "download" not in judged["sparse"].reason
+
+
+def test_judge_of_a_pruned_and_sparse_variant_that_pays_tells_of_the_download() -> None:
+    pruned = _candidate("pruned", 2.0, download_bytes=45_000)
+    both = _candidate("both", 2.0, download_bytes=9_000, sparsity=Sparsity("unstructured", 0.8))
+    judged, shipped = _judge(pruned, both, base=HEAVY)
+    assert shipped == "both"  # no slower, and the smaller download
+    assert "the download is 10.0x smaller" in judged["both"].reason
 
 
 def test_judge_says_when_there_is_nothing_to_compare_with() -> None:
