@@ -5,6 +5,6 @@ An operation without a rule freezes what goes through it, so what is unknown is 
 
 from __future__ import annotations
 
-from pipeline.pruning.rules import mixing, moving, passing
+from pipeline.pruning.rules import mixing, moving, passing, products
 
-RULES = {**moving.RULES, **passing.RULES, **mixing.RULES}
+RULES = {**moving.RULES, **passing.RULES, **products.RULES, **mixing.RULES}
