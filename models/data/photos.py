@@ -51,7 +51,9 @@ def load(source: Source) -> DataParts:
     answers = _answers(crops, source)
     parts = {name: Part(_normalised(crops[name]), answers[name].astype(np.int64)) for name in PHOTOS}
     return DataParts(
-        **parts,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
         calibration=parts["train"].first(CALIBRATION),
         preprocessing={"divide_by": 127.5, "subtract": 1, "note": "labels are the original network's own answers"},
     )
@@ -67,8 +69,8 @@ def _crops(folder: Path, part: str) -> NDArray[np.uint8]:
     draw = np.random.default_rng([0, *PHOTOS[part]])
     photos = []
     for number in PHOTOS[part]:
-        with Image.open(next(folder.glob(f"imagenet_{number:02d}_*.jpg"))) as photo:
-            photos.append(photo.convert("RGB"))
+        with Image.open(next(folder.glob(f"imagenet_{number:02d}_*.jpg"))) as file:
+            photos.append(file.convert("RGB"))
     made = np.empty((CROPS[part], SIZE, SIZE, 3), np.uint8)
     # In turn over the photos, and in a random order after: the first samples of a part show all of its photos anyway.
     for place in range(CROPS[part]):
@@ -102,7 +104,7 @@ def _answers(crops: dict[str, NDArray[np.uint8]], source: Source) -> dict[str, N
             kept.unlink(missing_ok=True)  # damaged: made anew below
     answers = {name: _ask(crops[name]) for name in crops}
     stream = io.BytesIO()
-    np.savez_compressed(stream, **answers)
+    np.savez_compressed(stream, train=answers["train"], validation=answers["validation"], test=answers["test"])
     write_atomically(kept, stream.getvalue())
     return answers
 
