@@ -78,10 +78,11 @@ def by_budget(
     of, share = wish.budget
     if not rooms and wish.final:
         raise _no_such(", ".join(wish.structures), left, f"shrink.{of}")
-    total = getattr(whole, of)
+    total: int = getattr(whole, of)
 
     def gone(widths: Mapping[str, int]) -> float:
-        return 1 - getattr(size(widths), of) / total
+        left: int = getattr(size(widths), of)
+        return 1 - left / total
 
     ladder = make_ladder(rooms, scores, wish.ranking)
     fit = fit_budget(ladder, gone, share)
