@@ -225,7 +225,8 @@ def _fastest(contenders: list[Candidate], between: Between | None, threshold: fl
         return chosen.name, "nothing else may ship" if not _is_base(chosen) else ""
     if chosen is first:
         return chosen.name, "the fastest that may ship"
-    return chosen.name, f"not told apart from {first.name} by time, and the smaller file"
+    smaller = "file" if chosen.bytes < first.bytes else "download"
+    return chosen.name, f"not told apart from {first.name} by time, and the smaller {smaller}"
 
 
 def _speed(c: Candidate) -> float:

@@ -192,8 +192,9 @@ def _smaller(made: Input, origin: Input, what: str, keys: tuple[str, ...]) -> No
     """What was shrunk must be smaller in the file: no weight may have grown, and `keys` must have fallen."""
     for key in keys:
         if made.summary[key] >= origin.summary[key]:
+            noun = {"download": "bytes to download"}.get(key, key)
             raise NotSmaller(
-                f"The {what} file has {made.summary[key]} {key}, what it came from has {origin.summary[key]}",
+                f"The {what} file has {made.summary[key]} {noun}, what it came from has {origin.summary[key]}",
                 where="check",
                 remedy="shrink more, or leave this variant out of the recipe",
             )

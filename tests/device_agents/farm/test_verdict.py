@@ -277,7 +277,8 @@ def test_judge_of_a_pruned_and_sparse_variant_that_pays_tells_of_the_download() 
     pruned = _candidate("pruned", 2.0, download_bytes=45_000)
     both = _candidate("both", 2.0, download_bytes=9_000, sparsity=Sparsity("unstructured", 0.8))
     judged, shipped = _judge(pruned, both, base=HEAVY)
-    assert shipped == "both"  # no slower, and the smaller download
+    assert shipped == "both"
+    assert judged["both"].reason.endswith("not told apart from pruned by time, and the smaller download")
     assert "the download is 10.0x smaller" in judged["both"].reason
 
 

@@ -10,11 +10,18 @@ from typing import Any
 
 import onnx
 import pytest
+import torch
+from torch import nn
 
 from edgewright.progress import Silent
+from pipeline import network
 from pipeline.export.lean import leanest
-from pipeline.steps.base import Input, Work
+from pipeline.pruning.plan import PruningPlan
+from pipeline.pruning.sparsity import sparsify
+from pipeline.steps.base import Input, NetworkSpec, Work
 from pipeline.steps.check import Check, CheckFailed, NotSmaller
+from pipeline.steps.export import Export
+from pipeline.steps.quantise import Quantise
 from pipeline.store import Artifact
 from tests.pipeline.conftest import Built
 from tests.pipeline.export.test_compare import tampered
@@ -117,3 +124,100 @@ def test_check_with_a_metric_of_the_users_own_judges_by_it(run: Run, built: Buil
     (built.places.recipe / "own_metric.py").write_text("def worse(outputs, targets):\n    return -abs(outputs).max()\n")
     figures = run("trained/check", {"metric": "own_metric.py:worse"})
     assert figures["metric_float"] < -1
+
+
+@dataclass
+class Made:
+    """An artifact of a step that was run by hand."""
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+
+@dataclass
+class Sparse:
+    """The trained network with 80 % zeros and its own plan, exported and quantised by the steps themselves."""
+
+    network: Made
+    float: Made
+    int8: Made
+    net: nn.Module
+    plan: PruningPlan
+    spec: NetworkSpec
+
+    def inputs(self) -> dict[str, Any]:
+        return {"network": self.network, "float": self.float, "int8": self.int8}
+
+
+@pytest.fixture(scope="module")
+def sparse(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Sparse:
+    folder = tmp_path_factory.mktemp("sparse")
+
+    def step(kind: Any, name: str, node: str, inputs: dict[str, Any]) -> Made:
+        (folder / name).mkdir()
+        asked = kind.Parameters.model_validate(dict(built.plan.nodes[node].parameters))
+        return Made(folder / name, kind().run(inputs, asked, Work(folder / name, folder, built.places, Silent())))
+
+    spec = NetworkSpec.model_validate(dict(built.plan.nodes["trained/check"].parameters)["network"])
+    net, plan = network.rebuilt(spec, built.places.recipe, built.inputs("trained/check")["network"])
+    plan.actions += sparsify(net, 0.8)
+    (folder / "network").mkdir()
+    network.keep(net, plan, folder / "network")
+    kept = Made(folder / "network", {})
+    exported = step(Export, "float", "trained/export", {"model": kept})
+    return Sparse(kept, exported, step(Quantise, "int8", "int8/quantise", {"model": exported}), net, plan, spec)
+
+
+LOOSE = {"float_difference": 0.01, "agreement": 0.0, "metric_drop": 1.0, "samples": 100}
+
+
+def test_check_of_zeros_finds_them_in_both_files_and_in_the_download(run: Run, built: Built, sparse: Sparse) -> None:
+    base = built.inputs("pruned/check")["base"]
+    figures = run("int8/check", {"bounds": LOOSE}, base=base, **sparse.inputs())["sparsity"]
+    assert figures["pattern"] == "unstructured"
+    assert figures["share"] == pytest.approx(0.8, abs=0.001)
+    assert figures["float"] == pytest.approx(0.8, abs=0.001)
+    assert figures["int8"] >= figures["float"]
+    assert sparse.float.summary["download"] < 0.5 * base.summary["download"]
+    assert sparse.int8.summary["download"] < 0.5 * built.artifact("int8/quantise").summary["download"]
+    for key in ("bytes", "macs", "weights"):
+        assert sparse.float.summary[key] == base.summary[key]
+
+
+def test_check_of_a_dense_network_says_nothing_of_sparsity(run: Run) -> None:
+    assert "sparsity" not in run("trained/check")
+
+
+@pytest.mark.parametrize("name", ["float", "int8"])
+def test_check_of_a_file_that_lost_the_zeros_fails(run: Run, built: Built, sparse: Sparse, name: str) -> None:
+    dense = built.artifact("trained/export" if name == "float" else "int8/quantise")
+    changed = {**sparse.inputs(), name: Changed(sparse.inputs()[name], figures={"zeros": dense.summary["zeros"]})}
+    with pytest.raises(CheckFailed, match=f"the {name} file has .* zeros in its weights, the network"):
+        run("int8/check", {"bounds": LOOSE}, **changed)
+
+
+def test_check_of_a_network_whose_zeros_were_trained_away_names_the_weight(
+    run: Run, sparse: Sparse, tmp_path: Path
+) -> None:
+    (tmp_path / "network").mkdir()
+    net = copy.deepcopy(sparse.net)
+    name = sparse.plan.zeroed[0]
+    with torch.no_grad():
+        weight = net.get_parameter(name)
+        weight[weight == 0] = 1e-12
+    network.keep(net, sparse.plan, tmp_path / "network")
+    with pytest.raises(CheckFailed, match=f"'{name}' has 0 zeros, its plan says"):
+        run("int8/check", {"bounds": LOOSE}, **{**sparse.inputs(), "network": Made(tmp_path / "network", {})})
+
+
+def test_check_of_zeros_that_make_no_smaller_download_fails(run: Run, built: Built, sparse: Sparse) -> None:
+    base = built.inputs("pruned/check")["base"]
+    same = Changed(base, figures={"download": sparse.float.summary["download"]})
+    with pytest.raises(NotSmaller, match=r"The sparse file has \d+ bytes to download, what it came from has"):
+        run("int8/check", base=same, **sparse.inputs())
+    other = Changed(base, figures={"weights": {**base.summary["weights"], "head/Gemm": [10, 99]}})
+    with pytest.raises(NotSmaller, match="other shapes than before, though only zeros were made"):
+        run("int8/check", base=other, **sparse.inputs())
