@@ -50,7 +50,7 @@ class Transfer:
         import torch
 
         with torch.no_grad():
-            self._teacher.eval()(inputs)
+            self._teacher(inputs)
         distances = [
             self._distance(stage, regressor, self._student_saw[stage.student], self._teacher_saw[stage.teacher])
             for stage, regressor in zip(self.stages, self._regressors, strict=True)

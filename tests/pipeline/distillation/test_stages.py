@@ -119,6 +119,29 @@ def test_stages_of_layers_that_give_tuples_are_found() -> None:
     assert stages == [Stage("layer.0", "layer.1", (8, 16), 2), Stage("layer.1", "layer.3", (8, 16), 2)]
 
 
+def test_stages_of_a_single_layer_are_the_layer_not_its_attention() -> None:
+    tokens = torch.randint(0, 20, (3, 6), generator=torch.Generator().manual_seed(0))
+    assert find_stages(Bert(1, 8), Bert(1, 16), tokens) == [Stage("layer.0", "layer.0", (8, 16), 2)]
+
+
+def test_stages_of_other_numbers_of_tokens_never_match() -> None:
+    with pytest.raises(NoStages):
+        find_stages(vit(2), vit(2, patch=8), PICTURES)
+
+
+def test_stages_of_a_module_that_runs_twice_are_of_its_last_run() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.relu = nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 6, 3, 1, 1), nn.ReLU()
+            self.head = nn.Linear(384, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.second(self.relu(self.first(x)))).flatten(1))
+
+    assert find_stages(Shared(), Shared(), PICTURES) == [Stage("relu", "relu", (6, 6), 1)]
+
+
 def test_stages_of_signals_have_their_channels_in_front() -> None:
     x = torch.randn(3, 2, 16)
     assert find_stages(signal(4), signal(8), x) == [Stage("1", "1", (4, 8), 1), Stage("3", "3", (8, 16), 1)]

@@ -127,13 +127,6 @@ def test_train_of_few_steps_is_not_stopped(tmp_path: Path) -> None:
         (0, 0, 0, False),
     ],
 )  # fmt: skip
-        (2, 5, 500, False),
-        (3, 5, 500, True),
-        (3, 5, 199, False),
-        (5, 5, 500, False),
-        (0, 0, 0, False),
-    ],
-)
 def test_demand_is_made_from_half_time_on_and_never_at_the_end(done: int, of: int, steps: int, stops: bool) -> None:
     try:
         floors.demand("distil", done, of, steps, 0.9, 0.5)
