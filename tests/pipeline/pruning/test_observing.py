@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.pruning.criteria import CRITERIA, MissingEvidence
+from pipeline.pruning.coupling import find_structure, prepare
+from pipeline.pruning.criteria import CRITERIA, NEEDS, MissingEvidence
 from pipeline.pruning.evidence import Evidence, see, see_layers
 from pipeline.pruning.groups import Axis, Group
 from tests.pipeline.pruning.watched import (
@@ -22,7 +23,7 @@ from tests.pipeline.pruning.watched import (
     case,
     evidence_of,
     needs,
-    readers,
+    scaled,
 )
 
 
@@ -33,13 +34,8 @@ def test_gates_are_the_slopes_of_each_samples_loss_when_a_unit_is_scaled_where_i
     network.eval()
 
     def losses(group: Group, unit: int, factor: float) -> Tensor:
-        scaled = copy.deepcopy(network)
         with torch.no_grad():
-            for one in readers(group):
-                tensor = scaled.get_parameter(one.tensor)
-                for index in one.indices[unit]:
-                    tensor.select(one.axis, index).mul_(factor)
-            return F.cross_entropy(scaled(x), y, reduction="none")
+            return F.cross_entropy(scaled(network, group, unit, factor)(x), y, reduction="none")
 
     for group in groups:
         gates = seen[group.name].gates
@@ -251,3 +247,34 @@ def test_transformer_encoder_layer_is_seen_past_its_fused_path() -> None:
     x = torch.randn(4, 3, 6)
     seen = see_layers(network, ["0"], needs("activations"), evidence_of(x, torch.zeros(4, dtype=torch.long)))
     torch.testing.assert_close(seen["0"].activations, (layer(x) - x).detach().abs().mean().view(1))
+
+
+@pytest.mark.parametrize("name", ["multihead", "siamese", "densenet", "gated", "trap-GroupedShuffle"])
+def test_found_units_of_a_zoo_network_have_every_score_and_the_gates_of_brute_force(name: str) -> None:
+    from tests.zoo import ZOO
+
+    network = ZOO[name].network()
+    prepare(network)
+    groups = find_structure(network, ZOO[name].samples()).groups
+    samples = tuple(one.double() if one.is_floating_point() else one for one in ZOO[name].samples(6))
+    network.double()
+
+    def each_loss(network: nn.Module, rows: Tensor) -> Tensor:
+        return (network(*(one[rows] for one in samples)).flatten(1) - 0.3).square().mean(dim=1)
+
+    evidence = Evidence(
+        lambda network, rows: each_loss(network, rows).mean(),
+        lambda rows: tuple(one[rows] for one in samples),
+        list(torch.split(torch.arange(6), 4)),
+        start=copy.deepcopy(network),
+    )
+    seen = see(network, groups, frozenset().union(*NEEDS.values()), evidence)
+    for group in groups:
+        for criterion in CRITERIA.values():
+            scores = criterion(seen[group.name])
+            assert scores.shape == (group.units,) and bool(torch.isfinite(scores).all())
+        gates, last = seen[group.name].gates, group.units - 1
+        assert gates is not None
+        up, down = (each_loss(scaled(network, group, last, 1 + step), torch.arange(6)) for step in (1e-5, -1e-5))
+        slope = float(((up - down) / 2e-5).abs().mean().detach())
+        assert float(gates[last]) == pytest.approx(slope, rel=1e-3, abs=1e-7)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.pruning.plan import PruningPlan, Rows, replay
-from pipeline.pruning.vocabulary import NoSuchRow, find_embeddings, rows_action, used_rows
+from pipeline.pruning.vocabulary import NoSuchRow, Table, find_embeddings, rows_action, used_rows
 
 
 class Words(nn.Module):
@@ -159,3 +159,11 @@ def test_pruned_embedding_is_not_found_again() -> None:
     found, left = find_embeddings(network)
     assert "words" not in found
     assert "words" not in [one.module for one in left]
+
+
+def test_numbers_that_differ_behind_a_shorter_sequence_vary() -> None:
+    table = Table()
+    for numbers in ([1, 2, 3], [1, 2], [1, 2, 4]):
+        table.look_up(torch.tensor([numbers]))
+    assert table.varies
+    assert table.trouble == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -143,5 +144,11 @@ def by_hand(group: Group, tensors: dict[str, Tensor]) -> Tensor:
     return torch.stack(rows).detach().float()
 
 
-def readers(group: Group) -> list[Axis]:
-    return [one for one in group.axes if not one.makes]
+def scaled(network: nn.Module, group: Group, unit: int, factor: float) -> nn.Module:
+    """A copy in which one unit is multiplied by `factor` in all its readers: brute force for a gate."""
+    made = copy.deepcopy(network)
+    with torch.no_grad():
+        for one in group.axes:
+            for index in () if one.makes else one.indices[unit]:
+                made.get_parameter(one.tensor).select(one.axis, index).mul_(factor)
+    return made
