@@ -35,8 +35,8 @@ def tiny(attention: str = "sdpa", layers: int = 2) -> nn.Module:
         num_attention_heads=4,
         intermediate_size=32,
         max_position_embeddings=16,
-        attn_implementation=attention,
     )
+    config._attn_implementation = attention
     return BertModel(config, add_pooling_layer=False)
 
 

@@ -32,7 +32,10 @@ class DenseNet(nn.Module):
             self.block.append(DenseLayer(width, growth))
             width += growth
         self.transition = nn.Sequential(
-            nn.BatchNorm2d(width), nn.ReLU(inplace=True), nn.Conv2d(width, width // 2, 1, bias=False), nn.AvgPool2d(2, 2)
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width // 2, 1, bias=False),
+            nn.AvgPool2d(2, 2),
         )
         self.last = DenseLayer(width // 2, growth)
         self.norm = nn.BatchNorm2d(width // 2 + growth)

@@ -12,9 +12,10 @@ PACKAGE = ("efficientnet_lite_pytorch", "./inv setup vision")
 
 
 def lite0(**sizes: Any) -> nn.Module:
-    from efficientnet_lite_pytorch import EfficientNet
+    import importlib
 
-    network: nn.Module = EfficientNet.from_name("efficientnet-lite0", image_size=64, **sizes)
+    package = importlib.import_module("efficientnet_lite_pytorch")
+    network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=64, **sizes)
     return network
 
 
@@ -27,5 +28,7 @@ _FILTERS = frozenset({"filters"})
 
 ENTRIES = {
     "efficientnet-lite0-slim": Entry(slim, pictures(3, 64), _FILTERS, {"_fc": "output"}, layers=3, package=PACKAGE),
-    "efficientnet-lite0": Entry(lite0, pictures(3, 64), _FILTERS, {"_fc": "output"}, layers=9, package=PACKAGE),
+    "efficientnet-lite0": Entry(
+        lite0, pictures(3, 64), _FILTERS, {"_fc": "output"}, layers=9, package=PACKAGE, large=True
+    ),
 }

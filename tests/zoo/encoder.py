@@ -44,9 +44,7 @@ _KINDS = frozenset({"heads", "neurons"})
 
 
 def _left() -> dict[str, str]:
-    names = [
-        f"encoder.layers.{layer}.{name}" for layer in range(2) for name in ("self_attn.out_proj", "linear2")
-    ]
+    names = [f"encoder.layers.{layer}.{name}" for layer in range(2) for name in ("self_attn.out_proj", "linear2")]
     return {"embed": "norm", **dict.fromkeys(names, "norm"), "head": "output"}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from tests.prerequisites import require
 
 Inputs = Callable[[int, torch.Generator], tuple[Tensor, ...]]
 
@@ -17,7 +20,8 @@ class Entry:
 
     inputs: (samples, generator) > the network's inputs. kinds: what must be found to cut. left: modules with weights
     that must be left alone, each with a word that its reason must hold; all other weights must be in a group.
-    layers: how many layers can go whole. package: a distribution that it needs, with the command that brings it.
+    layers: how many layers can go whole. package: a module that it imports, with the command that brings it. large: a
+    real network, too slow for what is tried many times.
     """
 
     make: Callable[[], nn.Module]
@@ -26,6 +30,7 @@ class Entry:
     left: dict[str, str] = field(default_factory=dict)
     layers: int = 0
     package: tuple[str, str] | None = None
+    large: bool = False
 
     def network(self, seed: int = 0) -> nn.Module:
         """A seeded network in evaluation mode; its norms scale, shift and have statistics of their own."""
@@ -40,6 +45,14 @@ class Entry:
     def samples(self, count: int = 2, seed: int = 1) -> tuple[Tensor, ...]:
         """Seeded inputs of `count` samples."""
         return self.inputs(count, torch.Generator().manual_seed(seed))
+
+
+def available(entry: Entry) -> Entry:
+    """The entry; ends the test where the package that it needs is not installed."""
+    if entry.package is not None:
+        name, command = entry.package
+        require(importlib.util.find_spec(name), f"{name} is not installed: {command}")
+    return entry
 
 
 def _unsettle(module: nn.Module) -> None:

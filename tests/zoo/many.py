@@ -99,7 +99,7 @@ _FILTERS, _NEURONS = frozenset({"filters"}), frozenset({"neurons"})
 
 ENTRIES = {
     "two-inputs": Entry(LateFusion, _pair, _FILTERS | _NEURONS, {"head": "output"}),
-    "siamese": Entry(Siamese, _twins, _FILTERS | _NEURONS, {"decide": "output"}),
+    "siamese": Entry(Siamese, _twins, _FILTERS | _NEURONS, {"decide": "one unit"}),
     "two-outputs": Entry(TwoHeads, pictures(), _FILTERS, {"classes.2": "output", "box": "output"}),
     "dict-output": Entry(DictOutput, pictures(), _FILTERS, {"second": "output", "fc": "output"}),
     "used-twice": Entry(UsedTwice, pictures(), _FILTERS, {"fc": "output"}),

@@ -100,7 +100,9 @@ class MobileNetV3(nn.Module):
             ConvNormActivation(16, 32, 1, 1, 1, nn.Hardswish),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Sequential(nn.Linear(32, 24), nn.Hardswish(inplace=True), nn.Dropout(0.2), nn.Linear(24, 10))
+        self.classifier = nn.Sequential(
+            nn.Linear(32, 24), nn.Hardswish(inplace=True), nn.Dropout(0.2), nn.Linear(24, 10)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.avgpool(self.features(x))

@@ -1,4 +1,4 @@
-"""Networks in a row: perceptrons, a 1-d convolution over a series, group norm, a picture flattened into a linear layer."""
+"""Networks in a row: perceptrons, a 1-d convolution over a series, group norm, pictures flattened, ConvNeXt's block."""
 
 from __future__ import annotations
 
@@ -105,5 +105,7 @@ ENTRIES = {
     "conv1d": Entry(KeywordSpotter, series(4, 20), _FILTERS, {"fc": "softmax"}),
     "lenet": Entry(LeNet, pictures(), _FILTERS | _NEURONS, {"fc2": "output"}),
     "groupnorm": Entry(GroupNormNet, pictures(), _FILTERS, {"conv1": "norm", "fc": "output"}),
-    "convnext": Entry(ChannelsLast, pictures(), _NEURONS, {"stem": "norm", "dwconv": "norm", "pwconv2": "norm", "head": "output"}),
+    "convnext": Entry(
+        ChannelsLast, pictures(), _NEURONS, {"stem": "norm", "dwconv": "norm", "pwconv2": "norm", "head": "output"}
+    ),
 }

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.pruning import surgery
-from pipeline.pruning.coupling import find_structure, prepare
+from pipeline.pruning import coupling, surgery
+from pipeline.pruning.coupling import prepare
 from pipeline.pruning.evidence import Evidence
 from pipeline.pruning.groups import Group, Size, Structure
 from pipeline.pruning.plan import Action, Cut, PruningPlan, Set, replay
@@ -87,7 +88,7 @@ class Pruned:
 
 
 def pruned(entry: Entry, wish: Wish) -> Pruned:
-    """shrink() on a fresh network of the zoo; `whole` has the same weights, its layers swapped and removed as in the plan."""
+    """shrink() on a fresh network of the zoo; `whole` has the same weights, its layers swapped or removed alike."""
     original = entry.network()
     network, whole = copy.deepcopy(original), copy.deepcopy(original)
     outcome = shrink(network, original, entry.samples(), wish, evidence(entry, original))
@@ -122,13 +123,15 @@ def unread(network: nn.Module, choice: Choice) -> nn.Module:
                 if axis.makes:
                     continue
                 gone = [i for unit, where in enumerate(axis.indices) if unit not in kept for i in where]
-                surgery.find_tensor(made, axis.tensor).index_fill_(axis.axis, torch.tensor(gone, dtype=torch.int64), 0.0)
+                surgery.find_tensor(made, axis.tensor).index_fill_(
+                    axis.axis, torch.tensor(gone, dtype=torch.int64), 0.0
+                )
     return made
 
 
 def gaps(case: Pruned) -> dict[str, float]:
     """Worst difference of the cut network from the masked ones, as a share of the outputs' spread, on fresh inputs."""
-    structure = find_structure(case.whole, case.entry.samples())
+    structure = coupling.find_structure(case.whole, case.entry.samples())
     choice = choice_of(structure, case.outcome.actions)
     assert {group.name: len(kept) for group, kept in choice} == {
         name: after for name, (_, before, after) in case.outcome.units.items() if after < before
@@ -163,7 +166,7 @@ def counted(network: nn.Module, entry: Entry) -> Size:
     )
 
 
-def covered(structure: Structure, network: nn.Module) -> list[str]:
+def silent(structure: Structure, network: nn.Module) -> list[str]:
     """Tensors with weights whose module is neither in a group nor left alone with a reason: must be none."""
     made = {axis.tensor for group in structure.groups for axis in group.axes if axis.makes}
     left = {one.module for one in structure.left if one.reason}
@@ -181,8 +184,26 @@ def prepared(entry: Entry) -> nn.Module:
     return network
 
 
-def with_find_structure(monkeypatch: Any, change: Callable[[Structure], Structure]) -> None:
-    """shrink() gets the structure that `change` makes of the true one."""
-    from pipeline.pruning import shrink as module
+def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within one test and one network of the zoo, what was traced once is not traced again: same shapes, same graph."""
+    known: dict[tuple[Any, ...], Structure] = {}
+    true = coupling.find_structure
 
-    monkeypatch.setattr(module, "find_structure", lambda *given: change(find_structure(*given)))
+    def remembered(network: nn.Module, example: tuple[Tensor, ...]) -> Structure:
+        modules = tuple((name, type(module)) for name, module in network.named_modules())
+        key = (*modules, *((name, tensor.shape) for name, tensor in network.state_dict().items()))
+        if key not in known:
+            known[key] = true(network, example)
+        return known[key]
+
+    replace_find_structure(monkeypatch, remembered)
+
+
+def replace_find_structure(monkeypatch: pytest.MonkeyPatch, other: Callable[..., Structure]) -> None:
+    """Puts `other` in the place of find_structure, wherever shrink() or this module call it."""
+    from pipeline.pruning import shrink as module
+    from pipeline.pruning import sizes
+
+    for place in (coupling, module, sizes):
+        if hasattr(place, "find_structure"):
+            monkeypatch.setattr(place, "find_structure", other)

@@ -196,7 +196,7 @@ class GroupedShuffle(_Head):
 
     def trap(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x))
-        x = x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        x = x.reshape(x.size(0), 2, -1, x.size(2), x.size(3)).transpose(1, 2).flatten(1, 2)
         return F.relu(self.second(x))
 
 
@@ -470,19 +470,68 @@ class Voxels(nn.Module):
         return self.fc(torch.flatten(self.drop(F.relu(self.second(x))), 1))
 
 
-_HEADS = (
-    Mirrored, Repeated, Rolled, Flipped, Reordered, Selected, Shifted, Overwritten, Maxout, Normalised, SoftChannels,
-    SpatialAttention, ChannelConvolution, ResponseNorm, Multiplied, SpaceToDepth, PixelShuffle, PixelUnshuffle,
-    GroupedShuffle, GroupedTransposed, WeightNormed, SpectralNormed, WeightStandardised, Counted, MeanOfChannels,
-    SumOfChannels, Gram, Noised, Stacked,
-)  # fmt: skip
-_ROWS = (Windowed, FewKeys, OneHead, KeysElsewhere, Mixer)
-_VECTORS = (Autoencoder, TwinLayers, Bilinear, Outer)
+def _cnn(kind: type[_Head], **left: str) -> dict[str, Entry]:
+    """`next` can always go; `left` says what else stays and why."""
+    return {f"trap-{kind.__name__}": Entry(kind, pictures(), _FILTERS, {**left, "fc": "output"})}
+
+
+def _rows(kind: type[nn.Module], kinds: frozenset[str], **left: str) -> dict[str, Entry]:
+    return {f"trap-{kind.__name__}": Entry(kind, series(5, 6), kinds, left)}
+
+
+def _flat(kind: type[nn.Module], kinds: frozenset[str], **left: str) -> dict[str, Entry]:
+    return {f"trap-{kind.__name__}": Entry(kind, vectors(12), kinds, left)}
+
+
 _NONE = frozenset[str]()
+_FILTERS, _NEURONS = frozenset({"filters"}), frozenset({"neurons"})
+_DIFFERS, _FAILS = "computes something else", "forward pass fails"
 
 ENTRIES = {
-    **{f"trap-{kind.__name__}": Entry(kind, pictures(), _NONE) for kind in _HEADS},
-    **{f"trap-{kind.__name__}": Entry(kind, series(5, 6), _NONE) for kind in _ROWS},
-    **{f"trap-{kind.__name__}": Entry(kind, vectors(12), _NONE) for kind in _VECTORS},
-    "trap-Voxels": Entry(Voxels, series(1, 8, 8, 8), _NONE),
+    **_cnn(Mirrored),
+    **_cnn(Repeated, stem="one unit"),
+    **_cnn(Rolled, stem="one unit"),
+    **_cnn(Flipped),
+    **_cnn(Reordered, stem="by number"),
+    **_cnn(Selected, stem="by number"),
+    **_cnn(Shifted, stem=_DIFFERS),
+    **_cnn(Overwritten, stem=_DIFFERS),
+    **_cnn(Maxout, stem="amax"),
+    **_cnn(Normalised, stem="norm"),
+    **_cnn(SoftChannels, stem="softmax"),
+    **_cnn(SpatialAttention, stem="mean", weigh="one unit"),
+    **_cnn(ChannelConvolution, stem="conv1d", conv=""),
+    **_cnn(ResponseNorm, stem="avg_pool3d"),
+    **_cnn(Multiplied),
+    **_cnn(SpaceToDepth),
+    **_cnn(PixelShuffle),
+    **_cnn(PixelUnshuffle),
+    **_cnn(GroupedShuffle),
+    **_cnn(GroupedTransposed),
+    **_cnn(WeightNormed),
+    "trap-SpectralNormed": Entry(
+        SpectralNormed, pictures(), _NONE, {"next.parametrizations.weight": "mv", "stem": "mv", "fc": "output"}
+    ),
+    **_cnn(WeightStandardised, stem="mean"),
+    **_cnn(Counted, stem=_DIFFERS),
+    **_cnn(MeanOfChannels, stem="mean"),
+    **_cnn(SumOfChannels, stem="sum"),
+    "trap-Gram": Entry(Gram, pictures(), _NEURONS, {"stem": _FAILS, "next": "not use", "fc": "output"}),
+    **_cnn(Noised),
+    **_cnn(Stacked),
+    **_rows(Windowed, _NEURONS | {"heads"}, fc="output"),
+    **_rows(FewKeys, _NEURONS, q=_FAILS, k=_FAILS, v=_FAILS, fc="output"),
+    **_rows(OneHead, _NEURONS, q=_DIFFERS, k=_DIFFERS, fc="output"),
+    "trap-KeysElsewhere": Entry(
+        KeysElsewhere,
+        series(5, 6),
+        _NEURONS,
+        {"query": _FAILS, **{f"attention.{one}_proj_weight": "mean" for one in "qkv"}, "fc": "output"},
+    ),
+    "trap-Mixer": Entry(Mixer, series(5, 6), _NEURONS, {"tokens.2": "no layer makes", "head": "output"}),
+    **_flat(Autoencoder, _NEURONS),
+    **_flat(TwinLayers, _NEURONS, head="output"),
+    **_flat(Bilinear, _NONE, left="bilinear", right="bilinear", both="bilinear", head="output"),
+    **_flat(Outer, _NEURONS, left=_FAILS, head="output"),
+    "trap-Voxels": Entry(Voxels, series(1, 8, 8, 8), _FILTERS, {"fc": "output"}),
 }

@@ -11,7 +11,7 @@ from tests.zoo.entry import Entry, series, tokens
 class Recurrent(nn.Module):
     """A recurrent layer between two linear ones; those have neurons of their own."""
 
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
+    def __init__(self, kind: type[nn.GRU] | type[nn.LSTM]) -> None:
         super().__init__()
         self.embed = nn.Linear(6, 12)
         self.rnn = kind(12, 16, batch_first=True, bidirectional=True)
@@ -59,6 +59,6 @@ _NEURONS = frozenset({"neurons"})
 ENTRIES = {
     "gru": Entry(lambda: Recurrent(nn.GRU), series(5, 6), _NEURONS, {"rnn": "", "embed": "", "head": "output"}),
     "lstm": Entry(lambda: Recurrent(nn.LSTM), series(5, 6), _NEURONS, {"rnn": "", "embed": "", "head": "output"}),
-    "tied": Entry(Tied, tokens(7, 40), _NEURONS, {}),
+    "tied": Entry(Tied, tokens(7, 40), _NEURONS, {"decoder": "shares the weight"}),
     "word-bag": Entry(WordBag, tokens(7, 40), _NEURONS, {"head": "output"}),
 }
