@@ -77,7 +77,7 @@ def by_budget(
     assert wish.budget is not None
     of, share = wish.budget
     if not rooms and wish.final:
-        raise _no_such(", ".join(wish.structures), left, f"shrink.{of}")
+        raise _no_such(", ".join(wish.structures), left, f"shrink.{of}", wish)
     total: int = getattr(whole, of)
 
     def gone(widths: Mapping[str, int]) -> float:
@@ -93,7 +93,7 @@ def by_budget(
 
 def _check_share(kind: Kind, share: float, rooms: Mapping[str, Room], wish: Wish, left: Mapping[str, str]) -> None:
     if not rooms:
-        raise _no_such(kind, left, f"shrink.{kind}")
+        raise _no_such(kind, left, f"shrink.{kind}", wish)
     word = UNITS[kind]
     if all(room.original * (1 - share) < min(room.minimum, room.original) for room in rooms.values()):
         key, least = ("min_heads", wish.min_heads) if kind == "heads" else ("min_width", wish.min_width)
@@ -122,12 +122,13 @@ def _takes_nothing(kind: Kind, share: float, rooms: Mapping[str, Room], wish: Wi
     )
 
 
-def _no_such(kinds: str, left: Mapping[str, str], where: str) -> ImpossibleRatio:
+def _no_such(kinds: str, left: Mapping[str, str], where: str, wish: Wish) -> ImpossibleRatio:
     reasons = "; ".join(f"{module}: {reason}" for module, reason in left.items())
     return ImpossibleRatio(
-        f"This network has no {kinds} that can be cut",
+        f"{'Without its blocks this' if wish.blocks else 'This'} network has no {kinds} that can be cut",
         where=where + (f" ({reasons})" if reasons else ""),
-        remedy="ask for another structure (filters, heads, neurons or blocks), or see the reasons",
+        remedy=("ask for fewer blocks, or " if wish.blocks else "ask ")
+        + "for another structure (filters, heads, neurons or blocks), or see the reasons",
     )
 
 
