@@ -110,4 +110,6 @@ def _judged(claim: ModuleType, needed: list[Cell], setting: Setting, found: Foun
     if missing := [failed[cell.key] for cell in needed if cell.key in failed]:
         return Finding(name, name, claim.CLAIMED, notes=["Could not be tried:", *missing])
     finding: Finding = claim.judge(setting, found)
+    if not found.speeds.valid:
+        finding.statements = [one.of_invalid_session() for one in finding.statements]
     return finding

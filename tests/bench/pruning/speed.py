@@ -25,6 +25,11 @@ class Speeds:
     report: dict[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def valid(self) -> bool:
+        """Whether the machine was fit to be measured while it was."""
+        return bool(self.report.get("valid", True))
+
     def ratio(self, base: str, other: str) -> Ratio | None:
         """Time of the cell `base` over time of the cell `other`; None where either was not measured."""
         one, two = self._result(base), self._result(other)

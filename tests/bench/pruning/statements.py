@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from statistics import fmean, stdev
 from typing import Any, Literal
 
@@ -97,11 +97,16 @@ def not_slower(ratio: Ratio | None) -> Verdict:
 
 @dataclass(frozen=True)
 class Statement:
-    """One thing that can be true or not. shown: the figure that decides, as people read it."""
+    """One thing that can be true or not. shown: the figure that decides, as people read it; timed: it is a speed."""
 
     text: str
     verdict: Verdict
     shown: str
+    timed: bool = False
+
+    def of_invalid_session(self) -> Statement:
+        """What is left of it where the device was not fit to be measured: no verdict on speed (design, rule 6)."""
+        return replace(self, verdict="undecided", shown=f"{self.shown}, in an invalid session") if self.timed else self
 
 
 @dataclass
@@ -147,6 +152,11 @@ class Finding:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+def share_of(value: float, digits: int = 0) -> str:
+    """75 % for 0.75."""
+    return f"{value * 100:.{digits}f} %"
 
 
 def percent(values: Sequence[float]) -> str:

@@ -21,6 +21,13 @@ def lines(bench: Bench) -> list[str]:
         found += [f"    {note}" for note in finding.notes]
     verdicts = Counter(one.verdict for finding in bench.findings for one in finding.statements)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    if not bench.report.get("valid", True):
+        problems = "; ".join(bench.report["problems"])
+        found += [
+            "",
+            f"  the speeds are invalid: {problems}",
+            "  next:  the same command on a quiet machine: it only times",
+        ]
     return [*found, "", f"  {counted or 'nothing tried'}; {show_seconds(bench.seconds)}"]
 
 

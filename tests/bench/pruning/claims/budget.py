@@ -18,6 +18,7 @@ from tests.bench.pruning.statements import (
     larger,
     no_worse,
     percent,
+    share_of,
 )
 
 CLAIMED = "Fine-tune for 10 to 30 % of the original training; it brings back most of what pruning lost."
@@ -41,18 +42,20 @@ def cells(setting: Setting) -> list[Cell]:
 def judge(setting: Setting, found: Found) -> Finding:
     finding = Finding("budget", "How long to fine-tune", CLAIMED)
     dense = found.of(base(setting))["after"]
-    table = Table(f"{SHARE:.0%} of the MACs removed; unpruned {percent([dense])}", ("share of the training", "top-1"))
+    table = Table(
+        f"{share_of(SHARE)} of the MACs removed; unpruned {percent([dense])}", ("share of the training", "top-1")
+    )
     before = found.values(_cells(setting, setting.epochs), "before")
     table.rows.append(("0 %", percent(before)))
     plot = Plot("Test top-1 against the length of fine-tuning", "%")
     values = {epochs: found.values(_cells(setting, epochs), "after") for epochs in _lengths(setting)}
-    shares = {epochs: f"{epochs * setting.train / ORIGINAL:.0%}" for epochs in values}
+    shares = {epochs: share_of(epochs * setting.train / ORIGINAL) for epochs in values}
     for epochs, some in values.items():
         table.rows.append((shares[epochs], percent(some)))
         plot.rows.append((shares[epochs], [dot(some)]))
         back = [(after - lost) / (dense - lost) for after, lost in zip(some, before, strict=True)]
         text = f"{shares[epochs]} of the training brings back most (over 90 %) of the loss"
-        said = f"{min(back):.0%} to {max(back):.0%} back, n = {len(back)}"
+        said = f"{share_of(min(back))} to {share_of(max(back))} back, n = {len(back)}"
         verdict: Verdict = "reproduced" if min(back) > 0.9 else "refuted" if max(back) < 0.9 else "undecided"
         finding.statements.append(Statement(text, verdict if len(back) > 1 else "undecided", said))
     lengths = _lengths(setting)

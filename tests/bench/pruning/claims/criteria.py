@@ -5,7 +5,18 @@ from __future__ import annotations
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import Found, base, pruned, seeds
 from tests.bench.pruning.setting import Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, Tone, difference, dot, larger, percent
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    Tone,
+    difference,
+    dot,
+    larger,
+    percent,
+    share_of,
+)
 
 CLAIMED = (
     "Importance criteria help: Taylor and movement beat magnitude, all of them beat a random choice, "
@@ -26,7 +37,7 @@ def cells(setting: Setting) -> list[Cell]:
 def judge(setting: Setting, found: Found) -> Finding:
     finding = Finding("criteria", "Importance criteria", CLAIMED)
     table = Table(
-        f"{SHARE:.0%} of the MACs removed, one-shot, {setting.epochs} epochs",
+        f"{share_of(SHARE)} of the MACs removed, one-shot, {setting.epochs} epochs",
         ("criterion", "top-1 before", "before, norms recalibrated", "top-1 after", "after, against random"),
     )
     before = Plot("Test top-1 before fine-tuning, batch norms recalibrated", "%")

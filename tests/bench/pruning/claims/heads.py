@@ -19,6 +19,7 @@ from tests.bench.pruning.statements import (
     faster,
     larger,
     percent,
+    share_of,
     speed_text,
 )
 
@@ -56,28 +57,37 @@ def judge(setting: Setting, found: Found) -> Finding:
             ratio = found.ratio(whole, some[0])
             heads = [units for units in found.of(some[0])["units"].values() if units[0] == "heads"]
             left, had = [one[2] for one in heads], sum(one[1] for one in heads)
-            macs = f"{1 - found.of(some[0])['macs'] / found.of(some[0])['original']['macs']:.0%}"
+            macs = share_of(1 - found.of(some[0])["macs"] / found.of(some[0])["original"]["macs"])
             before, done = found.values(some, "before"), found.values(some, "after")
             gone = f"{had - sum(left)} of {had}"
             shown = speed_text(ratio) if ratio else ""
             table.rows.append(
-                (f"{share:.0%}", name, gone, " ".join(map(str, left)), macs, shown, percent(before), percent(done))
+                (
+                    share_of(share),
+                    name,
+                    gone,
+                    " ".join(map(str, left)),
+                    macs,
+                    shown,
+                    percent(before),
+                    percent(done),
+                )
             )
             if ratio:
-                text = f"{share:.0%} of the heads ({macs} of the MACs): faster"
-                finding.statements.append(Statement(text, faster(ratio), shown))
+                text = f"{share_of(share)} of the heads ({macs} of the MACs): faster"
+                finding.statements.append(Statement(text, faster(ratio), shown, timed=True))
         scores = {name: _cells(setting, share, name) for name in (*HEADS, "random")}
         for when, drawn in (("before", plot), ("after", after)):
             values = {name: found.values(some, when) for name, some in scores.items()}
             for other in ("l2", "random"):
                 gap = difference(values["taylor-gate"], values[other])
-                text = f"{share:.0%}: the gate's Taylor score beats {other} {when} fine-tuning"
+                text = f"{share_of(share)}: the gate's Taylor score beats {other} {when} fine-tuning"
                 finding.statements.append(Statement(text, larger(gap), str(gap)))
             tones: dict[str, Tone] = {"taylor-gate": "ours", "l2": "other", "random": "control"}
-            drawn.rows.append((f"{share:.0%}", [dot(values[name], tones[name], name) for name in values]))
+            drawn.rows.append((share_of(share), [dot(values[name], tones[name], name) for name in values]))
         lost = difference([dense["after"]] * len(setting.seeds), found.values(scores["taylor-gate"], "after"))
         finding.statements.append(
-            Statement(f"{share:.0%}: costs less than a point", below(lost, LITTLE), f"lost {lost}")
+            Statement(f"{share_of(share)}: costs less than a point", below(lost, LITTLE), f"lost {lost}")
         )
     finding.tables.append(table)
     finding.plots += [plot, after]

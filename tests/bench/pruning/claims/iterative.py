@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import Found, pruned, seeds
 from tests.bench.pruning.setting import Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, difference, dot, larger, percent
+from tests.bench.pruning.statements import Finding, Plot, Statement, Table, difference, dot, larger, percent, share_of
 
 CLAIMED = (
     "Pruning a share at a time with fine-tuning between keeps accuracy beyond 50 %, where one-shot pruning loses it."
@@ -31,10 +31,12 @@ def judge(setting: Setting, found: Found) -> Finding:
         once, often = _cells(setting, share, None), _cells(setting, share, setting.rounds)
         ones, others = found.values(once, "after"), found.values(often, "after")
         gap = difference(others, ones)
-        finding.statements.append(Statement(f"{share:.0%} of the MACs: iterative is better", larger(gap), str(gap)))
-        gone = [f"{1 - found.of(c)['macs'] / found.of(c)['original']['macs']:.1%}" for c in (once[0], often[0])]
-        table.rows.append((f"{share:.0%}", gone[0], percent(ones), gone[1], percent(others)))
-        plot.rows.append((f"{share:.0%}", [dot(others, "ours", "iterative"), dot(ones, "other", "one-shot")]))
+        finding.statements.append(
+            Statement(f"{share_of(share)} of the MACs: iterative is better", larger(gap), str(gap))
+        )
+        gone = [share_of(1 - found.of(c)["macs"] / found.of(c)["original"]["macs"], 1) for c in (once[0], often[0])]
+        table.rows.append((share_of(share), gone[0], percent(ones), gone[1], percent(others)))
+        plot.rows.append((share_of(share), [dot(others, "ours", "iterative"), dot(ones, "other", "one-shot")]))
     finding.tables.append(table)
     finding.plots.append(plot)
     epochs = ", ".join(str(one) for one in setting.rounds)

@@ -15,6 +15,7 @@ from tests.bench.pruning.statements import (
     no_worse,
     not_slower,
     percent,
+    share_of,
     speed_text,
 )
 
@@ -58,24 +59,28 @@ def judge(setting: Setting, found: Found) -> Finding:
                 best.setdefault(share, {}).setdefault(by, [])
                 if not best[share][by] or sum(values[1]) > sum(best[share][by]):
                     best[share][by] = values[1]
-                gone = f"{1 - one['macs'] / one['original']['macs']:.1%}"
+                gone = share_of(1 - one["macs"] / one["original"]["macs"], 1)
                 speed = speed_text(found.ratio(whole, some[0]))
-                shown = (f"{share:.0%}", name, by, gone, f"{one['params']:,}", speed)
+                shown = (share_of(share), name, by, gone, f"{one['params']:,}", speed)
                 table.rows.append((*shown, *(percent(some) for some in values)))
             gap = difference(found.values(ours, "after"), found.values(theirs, "after"))
-            finding.statements.append(Statement(f"{share:.0%}, {name}: at least as good", no_worse(gap), str(gap)))
+            finding.statements.append(
+                Statement(f"{share_of(share)}, {name}: at least as good", no_worse(gap), str(gap))
+            )
             dots = [
                 dot(found.values(ours, "after"), "ours", "ours"),
                 dot(found.values(theirs, "after"), "other", THEIRS),
             ]
-            plot.rows.append((f"{share:.0%} {name}", dots))
+            plot.rows.append((f"{share_of(share)} {name}", dots))
             pair = found.ratio(theirs[0], ours[0])
             if pair:
-                text = f"{share:.0%}, {name}: no slower"
-                finding.statements.append(Statement(text, not_slower(pair), f"{speed_text(pair)} of its speed"))
+                text = f"{share_of(share)}, {name}: no slower"
+                finding.statements.append(
+                    Statement(text, not_slower(pair), f"{speed_text(pair)} of its speed", timed=True)
+                )
         gap = difference(best[share]["ours"], best[share][THEIRS])
         finding.statements.append(
-            Statement(f"{share:.0%}, the best of each: at least as good", no_worse(gap), str(gap))
+            Statement(f"{share_of(share)}, the best of each: at least as good", no_worse(gap), str(gap))
         )
     finding.tables += [table, _heads_table(setting, found)]
     finding.plots.append(plot)

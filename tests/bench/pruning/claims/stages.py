@@ -5,7 +5,18 @@ from __future__ import annotations
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import Found, base, pruned, seeds
 from tests.bench.pruning.setting import Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, difference, dot, larger, percent, speed_text
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    difference,
+    dot,
+    larger,
+    percent,
+    share_of,
+    speed_text,
+)
 
 CLAIMED = "Early layers are more sensitive than late ones: prune the late ones harder."
 WAYS = {"equal MACs": ("macs", 0.2), "equal share of filters": ("filters", 0.5)}
@@ -33,7 +44,7 @@ def judge(setting: Setting, found: Found) -> Finding:
         some = {where: _cells(setting, way, where) for where in PARTS}
         for where, group in some.items():
             one = found.of(group[0])
-            gone = [f"{1 - one[name] / one['original'][name]:.0%}" for name in ("macs", "params")]
+            gone = [share_of(1 - one[name] / one["original"][name]) for name in ("macs", "params")]
             ratio = found.ratio(base(setting), group[0])
             before, after = found.values(group, "before"), found.values(group, "after")
             shown = speed_text(ratio) if ratio else ""

@@ -16,6 +16,7 @@ from tests.bench.pruning.statements import (
     larger,
     not_faster,
     percent,
+    share_of,
     speed_dot,
     speed_text,
 )
@@ -61,24 +62,24 @@ def judge(setting: Setting, found: Found) -> Finding:
         cut, sparse = found.ratio(whole, some[0]), found.ratio(whole, zeros[0])
         shrunk = bare["download"] / found.of(zeros[0])["download"]
         finding.statements += [
-            Statement(f"{share:.0%} of the weights in filters: faster", faster(cut), speed_text(cut)),
-            Statement(f"{share:.0%} zeros: no faster", not_faster(sparse), speed_text(sparse)),
+            Statement(f"{share_of(share)} of the weights in filters: faster", faster(cut), speed_text(cut), timed=True),
+            Statement(f"{share_of(share)} zeros: no faster", not_faster(sparse), speed_text(sparse), timed=True),
             Statement(
-                f"{share:.0%} zeros: a smaller download",
+                f"{share_of(share)} zeros: a smaller download",
                 "reproduced" if shrunk > 1.02 else "refuted",
                 f"{shrunk:.1f}x smaller as xz, 1.0x as a plain file",
             ),
         ]
         gap = difference(found.values(zeros, "after"), found.values(some, "after"))
-        finding.statements.append(Statement(f"{share:.0%}: zeros keep more accuracy", larger(gap), str(gap)))
+        finding.statements.append(Statement(f"{share_of(share)}: zeros keep more accuracy", larger(gap), str(gap)))
         for name, group, ratio in (("filters", some, cut), ("zeros", zeros, sparse)):
             first = found.of(group[0])
             before, after = found.values(group, "before"), found.values(group, "after")
             size = (f"{first['bytes']:,}", f"{first['download']:,}")
-            table.rows.append((f"{share:.0%} {name}", speed_text(ratio), percent(before), percent(after), *size))
+            table.rows.append((f"{share_of(share)} {name}", speed_text(ratio), percent(before), percent(after), *size))
             if ratio:
                 tone: Tone = "ours" if name == "filters" else "control"
-                plot.rows.append((f"{share:.0%} {name}", [speed_dot(ratio, tone)]))
+                plot.rows.append((f"{share_of(share)} {name}", [speed_dot(ratio, tone)]))
     finding.tables.append(table)
     finding.plots.append(plot)
     finding.notes.append("filters: l2, one-shot, to a budget of parameters; zeros: smallest |weight| of all layers.")

@@ -7,7 +7,18 @@ from dataclasses import replace
 from tests.bench.pruning.cells import Cell
 from tests.bench.pruning.found import TEXT, Found, base, pruned
 from tests.bench.pruning.setting import HEADS, TEXT_EVIDENCE, TEXT_TRAIN, Setting
-from tests.bench.pruning.statements import Finding, Plot, Statement, Table, Tone, difference, dot, larger, percent
+from tests.bench.pruning.statements import (
+    Finding,
+    Plot,
+    Statement,
+    Table,
+    Tone,
+    difference,
+    dot,
+    larger,
+    percent,
+    share_of,
+)
 
 CLAIMED = (
     "In BERT-like models most heads can go before accuracy suffers: half of them cost little after a short fine-tuning."
@@ -51,11 +62,11 @@ def judge(setting: Setting, found: Found) -> Finding:
             left, had = [units[2] for units in heads], sum(units[1] for units in heads)
             gone, shown = f"{had - sum(left)} of {had}", " ".join(map(str, left))
             figures = (percent([one["before"]]), percent([one["after"]]))
-            table.rows.append((f"{share:.0%}", name, gone, shown, f"{one['params']:,}", *figures))
+            table.rows.append((share_of(share), name, gone, shown, f"{one['params']:,}", *figures))
         for when, plot in plots.items():
-            plot.rows.append((f"{share:.0%}", [dot([one[when]], tones[name], name) for name, one in some.items()]))
+            plot.rows.append((share_of(share), [dot([one[when]], tones[name], name) for name, one in some.items()]))
             gap = difference([some["taylor-gate"][when]], [some["l2"][when]])
-            text = f"{share:.0%}: the gate's Taylor score beats l2 {when} fine-tuning"
+            text = f"{share_of(share)}: the gate's Taylor score beats l2 {when} fine-tuning"
             finding.statements.append(Statement(text, larger(gap), str(gap)))
     finding.tables.append(table)
     finding.plots += plots.values()

@@ -16,6 +16,7 @@ from tests.bench.pruning.statements import (
     larger,
     no_worse,
     percent,
+    share_of,
 )
 
 CLAIMED = (
@@ -51,7 +52,7 @@ def judge(setting: Setting, found: Found) -> Finding:
     finding = Finding("tickets", "Winning ticket against random ticket", CLAIMED)
     some = _cells(setting)
     values = {name: found.values(some, name) for name in ROWS}
-    share = f"{setting.ticket_share:.0%}"
+    share = share_of(setting.ticket_share)
     table = Table(
         f"{share} zeros after {setting.ticket_rounds} rounds; every training {setting.ticket_epochs} epochs of "
         f"{setting.ticket_train:,} samples",
