@@ -183,11 +183,13 @@ def _check_shrink(recipe: Recipe, shrink: Shrink, where: str, retrain: bool) -> 
                 where=f"{where}.rewind",
                 remedy="lower train.rewind_epoch",
             )
-    if shrink.structured and "start" in NEEDS[shrink.criterion] and given and shrink.student is None:
+    moved = shrink.student is not None or not (given or recipe.train.epochs == 0)
+    if shrink.structured and "start" in NEEDS[shrink.criterion] and not moved:
+        elsewhere = "`weights` were trained elsewhere" if given else "train.epochs is 0"
         raise BadRecipe(
-            f"{shrink.criterion} is how far training moved the weights, but `weights` were trained elsewhere",
+            f"{shrink.criterion} is how far training moved the weights, but {elsewhere}",
             where=f"{where}.criterion",
-            remedy="remove `weights` so that the model is trained here, or take another criterion, movement say",
+            remedy="have the model trained here (no `weights`, [train] epochs), or take another criterion: movement",
         )
     longest = max(shrink.round_epochs if shrink.rounds > 1 else 0, fine_tuning(recipe, shrink))
     if shrink.learning_rates == "rewind" and longest > recipe.train.epochs:

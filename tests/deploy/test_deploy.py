@@ -114,14 +114,15 @@ def test_explain_names_what_changed(own_state: Path, tmp_path: Path) -> None:
     assert "trained/train" in told.text and "in the store" in told.text
 
 
-def test_floor_that_nothing_holds_ships_nothing(own_state: Path, tmp_path: Path) -> None:
+def test_floor_above_the_trained_network_is_told_before_any_pruning(own_state: Path, tmp_path: Path) -> None:
     recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
     strict = tmp_path / "digits.toml"
     strict.write_text(recipe.read_text().replace("floor = 0.95", "floor = 0.9999"))
     ended = run(own_state, "deploy", "--model", str(strict), "--target", "raspberry-pi")
     assert ended.status == 3, ended.text
-    assert "nothing to build" in ended.text
-    assert "below the floor" in ended.text
+    assert "the floor is 0.9999" in ended.text
+    assert "metric.floor" in ended.text
+    assert "prune" not in ended.text.partition("next:")[0].replace("pruned", "")
 
 
 def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.build import Builder, Done, StepFailed, bundle_folder, reason
+from pipeline.build import Builder, Done, FloorTooHigh, StepFailed, bundle_folder, reason
 from pipeline.plan import Plan
 from pipeline.steps.check import CheckFailed
 from pipeline.store import CorruptArtifact, Store
+from pipeline.training import FloorOutOfReach
 from tests.pipeline.conftest import RECIPE, Built, builder_of, plan_of, wanted
 
 Make = Callable[[str], tuple[Plan, Builder]]
@@ -221,3 +222,31 @@ def test_build_killed_in_mid_step_goes_on_to_the_same_digests(tmp_path: Path, pr
     assert checkpoint.exists()
     assert _digests(builder.build(plan, [*nodes])) == _digests(undisturbed)
     assert not any(builder.store.work.iterdir())
+
+
+def test_floor_above_the_trained_network_is_told_before_any_pruning(in_folder: Make) -> None:
+    strict = RECIPE.replace("epochs = 6", "epochs = 1").replace("[train]", "[metric]\nfloor = 0.999\n[train]")
+    plan, builder = in_folder(strict)
+    for _ in range(2):  # also where the trained network is in the store
+        with pytest.raises(FloorTooHigh, match=r"reaches 0\.\d+ top-1 on validation, the floor is 0\.999") as caught:
+            builder.build(plan, wanted(plan))
+        assert caught.value.where.startswith("metric.floor in ")
+        assert caught.value.exit_status == 3
+    assert {artifact.node for artifact in builder.store.all()} == {"shared/samples", "trained/train"}
+    # Who only trains gets the weights all the same.
+    assert builder.build(plan, ["trained/train"])["trained/train"].artifact is not None
+
+
+def test_floor_out_of_reach_takes_only_its_own_variant_down(in_folder: Make) -> None:
+    hopeless = (
+        "name = 'hopeless'\nblocks = 1.0\nfilters = 0.5\nepochs = 30\nlearning_rate = 1e-7\ndistillation = 0\n"
+        "recalibrate = false\n"
+    )
+    head = RECIPE[: RECIPE.index("[[shrink]]")].replace("[train]", "[metric]\nfloor = 0.9\n[train]")
+    plan, builder = in_folder(f"{head}[[shrink]]\n{hopeless}[[shrink]]\nname = 'fine'\nblocks = 1.0\nepochs = 1\n")
+    done = builder.build(plan, ["hopeless/export", "fine/export"])
+    trouble = done["hopeless/distil"].trouble
+    assert isinstance(trouble, FloorOutOfReach)
+    assert trouble.epoch < 30
+    assert done["hopeless/export"].trouble is trouble
+    assert done["fine/export"].artifact is not None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from models.architectures.resnet import resnet8, resnet20
 from pipeline import network
 from pipeline.locate import NotFound
 from pipeline.network import BadNetwork
-from pipeline.pruning.plan import PruningPlan
+from pipeline.pruning.plan import Cut, PlanMismatch, PruningPlan, Rows, replay
 from pipeline.recipe import read_recipe
 from pipeline.steps.base import NetworkSpec
 from tests.pipeline import nets
@@ -160,3 +163,69 @@ def test_shipped_weights_fit_their_recipe(tmp_path: Path) -> None:
     network.load_weights(net, path)
     assert network.weights_of(net) != before
     assert path.stat().st_size < 2_000_000
+
+
+def test_rebuilt_of_another_architecture_names_what_does_not_fit(tmp_path: Path) -> None:
+    net = nets.make("resnet")
+    plan = PruningPlan([Cut("blocks.0.conv1.weight", 0, tuple(range(8)), 16)])
+    network.keep(net, plan, tmp_path)
+    spec = NetworkSpec(factory="own.py:make")
+    (tmp_path / "own.py").write_text("from tests.pipeline.nets import Flat as make\n")
+    with pytest.raises(PlanMismatch, match=r"blocks\.0\.conv1") as caught:
+        network.rebuilt(spec, tmp_path, Folder(tmp_path))
+    assert caught.value.remedy
+    (tmp_path / network.PLAN).write_text('{"schema": "edgewright-pruning/1", "actions": []}')
+    with pytest.raises(PlanMismatch, match="edgewright-pruning/1"):
+        network.rebuilt(spec, tmp_path, Folder(tmp_path))
+
+
+def test_rebuilt_keeps_tied_weights_tied_and_dropped_rows_dropped(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(WORDS)
+    spec = NetworkSpec(factory="own.py:make")
+    net = network.original(spec, tmp_path)
+    cuts = [
+        Cut(tensor, axis, (1, 2), 4) for tensor, axis in (("hidden.weight", 0), ("hidden.bias", 0), ("last.weight", 1))
+    ]
+    plan = PruningPlan([Rows("words", (0, 3, 5), 9, 0), *cuts])
+    replay(plan, net)
+    with torch.no_grad():
+        net.get_parameter("hidden.bias").add_(0.5)
+    network.keep(net, plan, tmp_path)
+    again, taken = network.rebuilt(spec, tmp_path, Folder(tmp_path))
+    assert taken == plan
+    hidden, twin = again.get_submodule("hidden"), again.get_submodule("twin")
+    assert hidden.weight is twin.weight and hidden.bias is twin.bias
+    ids = torch.tensor([[0, 3, 5, 7]])
+    assert torch.equal(again(ids), net.eval()(ids))
+    assert network.weights_of(again) == network.weights_of(net)
+
+
+WORDS = """\
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.words, self.hidden, self.twin = nn.Embedding(9, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.twin.weight, self.twin.bias = self.hidden.weight, self.hidden.bias
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x = self.words(x).mean(1)
+        return self.last(self.hidden(x) + self.twin(x))
+
+
+def make(): return Net()
+"""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A step's files in a folder, as an input."""
+
+    folder: Path
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name

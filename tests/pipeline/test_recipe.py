@@ -176,6 +176,8 @@ def test_shrink_asks_of_the_recipe_what_given_weights_cannot_tell(tmp_path: Path
     assert "remove `weights`" in caught.value.remedy
     with pytest.raises(BadRecipe, match="displacement is how far training moved"):
         _read(tmp_path, given + "criterion = 'displacement'\n")
+    with pytest.raises(BadRecipe, match=r"displacement is how far .* train.epochs is 0"):
+        _read(tmp_path, GOOD + "[train]\nepochs = 0\n[[shrink]]\nfilters = 0.5\ncriterion = 'displacement'\n")
     for keys in ("rewind = 'initial'", "criterion = 'movement'"):
         _read(tmp_path, given + keys + "\n")
     path = tmp_path / "mine.toml"
