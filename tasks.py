@@ -207,16 +207,16 @@ def lint(c: Context) -> None:
         "out": "folder for bench.json and bench.html; default: .edgewright/bench/pruning-full",
         "seeds": "how many seeds; default 3",
         "only": "one claim, e.g. criteria",
-        "threads": "torch's threads in every training; default 2",
+        "jobs": "processes that train at once, of one thread each; default 2",
     },
 )
 def bench_pruning(
-    c: Context, quick: bool = False, out: str = "", seeds: int = 0, only: str = "", threads: int = 0
+    c: Context, quick: bool = False, out: str = "", seeds: int = 0, only: str = "", jobs: int = 0
 ) -> None:
     """Try what articles claim of pruning, and Torch-Pruning beside it: table, JSON and a page with plots."""
     from edgewright.checks import run_bench
 
-    given = {"--out": out, "--seeds": seeds, "--only": only, "--threads": threads}
+    given = {"--out": out, "--seeds": seeds, "--only": only, "--jobs": jobs}
     words = [word for name, value in given.items() if value for word in (name, str(value))]
     if status := run_bench("pruning", [*(["--quick"] if quick else []), *words]):
         raise Exit(code=status)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.pruning [--quick] [--out FOLDER] [--seeds N] [--only CLAIM]`: see docs/pruning.md."""
+"""The command behind `./inv bench.pruning`; docs/pruning.md says what it finds."""
 
 from __future__ import annotations
 
@@ -17,23 +17,21 @@ from tests.bench.pruning.setting import FULL, QUICK
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints the table, writes bench.json and bench.html; 0, or 1 with a message."""
+    """Prints the table, writes bench.json and bench.html; 1 where a cell could not be made, else 0."""
     parser = argparse.ArgumentParser(prog="./inv bench.pruning", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed, few samples: shows that everything runs")
     parser.add_argument("--out", type=Path, help="folder for bench.json and bench.html")
     parser.add_argument("--seeds", type=int, help="how many seeds")
     parser.add_argument("--only", help="one claim")
-    parser.add_argument("--threads", type=int, help="torch's threads in every training (default 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that train at once (default 2)")
     given = parser.parse_args(arguments)
     setting = QUICK if given.quick else FULL
     if given.seeds is not None:
         setting = replace(setting, seeds=tuple(range(max(1, given.seeds))))
-    if given.threads is not None:
-        setting = replace(setting, threads=max(1, given.threads))
     project = Project.here()
     out = given.out or project.state / "bench" / f"pruning-{setting.name}"
     try:
-        bench = run(setting, given.only, project, for_stream())
+        bench = run(setting, given.only, project, for_stream(), max(1, given.jobs))
     except EdgewrightError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_status
@@ -42,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     print("\n".join(table.lines(bench)))
     print(f"  json  {project.shown(out / 'bench.json')}")
     print(f"  page  {project.shown(out / 'bench.html')} (open it in a browser)")
-    return 0
+    return 1 if bench.failed else 0
 
 
 if __name__ == "__main__":

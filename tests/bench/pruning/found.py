@@ -65,9 +65,9 @@ def pruned(
         {
             "model": model, "by": by, "criterion": criterion, "ranking": ranking, "cut": dict([cut]),
             "evidence": setting.evidence, "skip": list(skip), "rounds": list(epochs), "taught": taught,
-            "train": setting.train, "test": setting.test, "seed": seed, "onnx": timed,
+            "train": setting.train, "validation": setting.validation, "test": setting.test, "seed": seed, "onnx": timed,
         },
-        weight=0.3 + sum(epochs) / setting.epochs * (2.0 if model != "resnet8" else 1.0),
+        weight=0.5 + sum(epochs) / setting.epochs * (2.0 if model != "resnet8" else 1.0),
     )  # fmt: skip
 
 

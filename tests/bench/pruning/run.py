@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from edgewright.errors import BadArgument, EdgewrightError
-from edgewright.progress import Progress, Silent, piece
+from edgewright.errors import BadArgument
+from edgewright.progress import Progress
 from pipeline.project import Project
-from tests.bench.pruning.cells import Cell, Cells, code_behind, distinct
+from tests.bench.pruning.cells import Cell, distinct
 from tests.bench.pruning.claims import all_claims
 from tests.bench.pruning.found import Found
+from tests.bench.pruning.making import cells_of, make
 from tests.bench.pruning.setting import Setting
 from tests.bench.pruning.speed import Speeds, measure
 from tests.bench.pruning.statements import Finding
-
-WORK = Path(__file__).parent / "work"
 
 
 @dataclass
@@ -59,21 +56,21 @@ def chosen(only: str | None) -> dict[str, ModuleType]:
     return {only: claims[only]}
 
 
-def run(setting: Setting, only: str | None, project: Project, progress: Progress) -> Bench:
-    """Tries the claims; what an earlier run has done is taken from the state folder. Raises EdgewrightError."""
+def run(setting: Setting, only: str | None, project: Project, progress: Progress, jobs: int) -> Bench:
+    """Tries the claims in `jobs` processes; what an earlier run has done is taken from the state folder.
+
+    Raises EdgewrightError.
+    """
     claims = chosen(only)
     began, started = time.monotonic(), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    from tests.bench.pruning.work.kinds import bound
-
-    kinds = bound(project, setting.threads, Silent())
-    cells = Cells(project.state / "bench" / "cells", kinds, code_behind(WORK), {"threads": setting.threads})
+    cells = cells_of(project)
     needed = {name: claim.cells(setting) for name, claim in claims.items()}
     every = distinct(cell for some in needed.values() for cell in some)
-    figures, failed = _work(cells, every, progress)
+    figures, failed = make(project, cells, every, progress, jobs)
     speeds = Speeds()
     models = {cell.key: path for cell in every if cell.key in figures and (path := cells.model(cell)) is not None}
     if len(models) > 1:
-        speeds = measure(models, setting.processes, setting.blocks, project.state, project.cache, progress)
+        speeds = measure(models, setting, project, progress)
     found = Found(figures, speeds)
     findings = [_judged(claim, needed[name], setting, found, failed) for name, claim in claims.items()]
     return Bench(
@@ -86,22 +83,6 @@ def run(setting: Setting, only: str | None, project: Project, progress: Progress
         failed=failed,
         report=speeds.report,
     )
-
-
-def _work(cells: Cells, every: Iterable[Cell], progress: Progress) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """(figures by key, messages of the cells that could not be made by key)."""
-    waiting = list(every)
-    figures = {cell.key: cells.get(cell) for cell in waiting if cells.has(cell)}
-    failed: dict[str, str] = {}
-    left = [cell for cell in waiting if cell.key not in figures]
-    with piece(progress, "cells", sum(cell.weight for cell in left)) as shown:
-        for cell in left:
-            try:
-                figures[cell.key] = cells.get(cell)
-            except EdgewrightError as error:
-                failed[cell.key] = f"{cell.label}: {error.what}"
-            shown.advance(cell.weight, cell.label)
-    return figures, failed
 
 
 def _judged(claim: ModuleType, needed: list[Cell], setting: Setting, found: Found, failed: dict[str, str]) -> Finding:

@@ -14,6 +14,8 @@ from device_agents.farm.inventory import stand_in
 from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.paired import Latency, Ratio, latency, speedup
 from edgewright.progress import Progress
+from pipeline.project import Project
+from tests.bench.pruning.setting import Setting
 
 RUNTIME = "onnxruntime"
 
@@ -44,13 +46,11 @@ class Speeds:
         return next((one for one in self.report.get("results", []) if one["name"] == name), None)
 
 
-def measure(
-    models: Mapping[str, Path], processes: int, blocks: int, state: Path, cache: Path, progress: Progress
-) -> Speeds:
+def measure(models: Mapping[str, Path], setting: Setting, project: Project, progress: Progress) -> Speeds:
     """Measures ONNX files (cell key > path) on this machine. Raises EdgewrightError as a deploy's measuring does."""
     with (
         tempfile.TemporaryDirectory(prefix="edgewright-bench-") as folder,
-        open_device(stand_in("host"), state=state, cache=cache, progress=progress) as device,
+        open_device(stand_in("host"), state=project.state, cache=project.cache, progress=progress) as device,
     ):
         names: dict[str, str] = {}
         variants: list[JobVariant] = []
@@ -63,7 +63,15 @@ def measure(
             bundle = write_bundle(Path(folder, name), path, manifest)
             variants.append(JobVariant(name=name, bundle=device.install(bundle.folder)))
             names[key] = name
-        job = Job(model="bench", target="host", variants=variants, processes=processes, blocks=blocks)
+        job = Job(
+            model="bench",
+            target="host",
+            variants=variants,
+            processes=setting.processes,
+            blocks=setting.blocks,
+            block_seconds=setting.block_seconds,
+            warmup_seconds=2 * setting.block_seconds,
+        )
         report = device.measure(job)
     return Speeds(report.to_json(), names)
 

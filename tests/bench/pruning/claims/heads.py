@@ -32,7 +32,7 @@ LITTLE = 0.01
 
 
 def _cells(setting: Setting, share: float, criterion: str) -> list[Cell]:
-    short = replace(setting, epochs=setting.heads_epochs, rounds=(setting.heads_epochs,))
+    short = replace(setting, train=setting.heads_train, epochs=setting.heads_epochs, rounds=(setting.heads_epochs,))
     return seeds(setting, lambda seed: pruned(short, seed, ("heads", share), criterion, model=MODEL, ranking="global"))
 
 

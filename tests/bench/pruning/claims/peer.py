@@ -30,8 +30,8 @@ def _cells(setting: Setting, share: float, criterion: str, by: str) -> list[Cell
 
 def _heads(setting: Setting) -> Cell:
     what = {
-        "model": "vit-tiny", "share": 0.5, "epochs": setting.heads_epochs, "train": setting.train,
-        "test": setting.test, "seed": setting.seeds[0],
+        "model": "vit-tiny", "share": 0.5, "epochs": setting.heads_epochs, "train": setting.heads_train,
+        "validation": setting.validation, "test": setting.test, "seed": setting.seeds[0],
     }  # fmt: skip
     return Cell("peer-heads", what, 4.0)
 

@@ -35,7 +35,7 @@ def _zeros(setting: Setting, share: float) -> list[Cell]:
     def one(seed: int) -> Cell:
         what = {
             "model": "resnet8", "share": share, "scope": "global", "epochs": setting.epochs, "train": setting.train,
-            "test": setting.test, "seed": seed, "onnx": seed == setting.seeds[0],
+            "validation": setting.validation, "test": setting.test, "seed": seed, "onnx": seed == setting.seeds[0],
         }  # fmt: skip
         return Cell("sparse", what, 1.5)
 

@@ -36,7 +36,8 @@ def _cells(setting: Setting) -> list[Cell]:
     def one(seed: int) -> Cell:
         what = {
             "model": "resnet8", "share": setting.ticket_share, "rounds": setting.ticket_rounds,
-            "epochs": setting.ticket_epochs, "train": setting.ticket_train, "test": setting.test, "seed": seed,
+            "epochs": setting.ticket_epochs, "train": setting.ticket_train, "validation": setting.validation,
+            "test": setting.test, "seed": seed,
         }  # fmt: skip
         steps = setting.ticket_train * setting.ticket_epochs * (setting.ticket_rounds + 4)
         return Cell("ticket", what, 1.6 * steps / (setting.train * setting.epochs))

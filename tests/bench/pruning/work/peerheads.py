@@ -67,7 +67,7 @@ def _way(lab: Lab, what: Mapping[str, Any], apart: bool, asked: dict[str, Any]) 
             return figures | {"crashed_again": f"{type(again).__name__}: {again}"}
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     figures |= {**lab.size(net), "before": lab.accuracy(net, test)}
-    judged_on = first(lab.parts.validation, what["test"])
+    judged_on = first(lab.parts.validation, what["validation"])
     lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"], judged_on)
     return figures | {"after": lab.accuracy(net, test)}
 

@@ -31,7 +31,7 @@ def pruned(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     Gives sizes, what went (units), accuracy on test before fine-tuning (as cut; and with the batch norms' statistics
     taken anew) and after it, and on validation after.
     """
-    validation = first(lab.parts.validation, what["test"])
+    validation = first(lab.parts.validation, what["validation"])
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     net = lab.trained()
     schedules = [lab.schedule(epochs) for epochs in what["rounds"]]

@@ -18,7 +18,7 @@ def sparse(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     zeros = sparsify(net, what["share"], scope=what["scope"])
     names = tuple(one.tensor for one in zeros)
     figures: dict[str, Any] = {"before": lab.accuracy(net, test)}
-    validation = first(lab.parts.validation, what["test"])
+    validation = first(lab.parts.validation, what["validation"])
     lab.fine_tune(net, part, lab.schedule(what["epochs"]), what["seed"], validation, masks=names)
     weights = dict(net.named_parameters())
     zero = sum(int((weights[name] == 0).sum()) for name in names)

@@ -26,7 +26,7 @@ def ticket(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     ones; the same mask over fresh random weights; a random mask of the same zeros a layer, over the early weights.
     """
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
-    validation = first(lab.parts.validation, what["test"])
+    validation = first(lab.parts.validation, what["validation"])
     seed, full = what["seed"], lab.recipe.train.learning_rate
     schedule = lab.schedule(what["epochs"], full)
     initial = lab.initial(seed)
@@ -65,7 +65,7 @@ def ticket(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
 def _trained(lab: Lab, net: nn.Module, what: Mapping[str, Any], names: tuple[str, ...]) -> float:
     part, test = first(lab.parts.train, what["train"]), first(lab.parts.test, what["test"])
     schedule = lab.schedule(what["epochs"], lab.recipe.train.learning_rate)
-    lab.fine_tune(net, part, schedule, what["seed"], first(lab.parts.validation, what["test"]), masks=names)
+    lab.fine_tune(net, part, schedule, what["seed"], first(lab.parts.validation, what["validation"]), masks=names)
     return lab.accuracy(net, test)
 
 
