@@ -67,7 +67,7 @@ def pruned(
             "evidence": setting.evidence, "skip": list(skip), "rounds": list(epochs), "taught": taught,
             "train": setting.train, "validation": setting.validation, "test": setting.test, "seed": seed, "onnx": timed,
         },
-        weight=0.5 + sum(epochs) / setting.epochs * (2.0 if model != "resnet8" else 1.0),
+        weight=0.5 + sum(epochs) / max(1, setting.epochs) * (2.0 if model != "resnet8" else 1.0),
     )  # fmt: skip
 
 
