@@ -64,7 +64,10 @@ class _Road:
     def __init__(self, layout: Layout, shrink: Shrink, base: str) -> None:
         self.layout, self.recipe, self.shrink, self.base = layout, layout.recipe, shrink, base
         self.network = layout.network
-        self.teacher, self.teaches = self._teacher() if shrink.taught else (None, None)
+        self.teacher: Recipe | None = None
+        self.teaches = ""
+        if shrink.taught:
+            self.teacher, self.teaches = self._teacher()
 
     def laid_out(self) -> tuple[str, dict[str, Any]]:
         current = self.base

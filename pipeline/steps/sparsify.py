@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline import data, network
 from pipeline.pruning.plan import Zeros
@@ -14,6 +14,9 @@ from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParamete
 from pipeline.steps.prune import batches_of
 from pipeline.training import Schedule
 
+if TYPE_CHECKING:
+    from torch import nn
+
 
 class SparsifyParameters(StepParameters):
     """sparsity: share of the weights that are zero after the last of `rounds`."""
@@ -22,8 +25,8 @@ class SparsifyParameters(StepParameters):
     data: DataSpec
     schedule: Schedule
     sparsity: float
-    pattern: str
-    scope: str
+    pattern: Literal["unstructured", "2:4"]
+    scope: Literal["local", "global"]
     samples: int
     recalibrate: bool
     round: int
@@ -59,7 +62,7 @@ class Sparsify(Step[SparsifyParameters]):
         }  # fmt: skip
 
 
-def sparsify_round(net: Any, parameters: SparsifyParameters) -> list[Zeros]:
+def sparsify_round(net: nn.Module, parameters: SparsifyParameters) -> list[Zeros]:
     """Sets weights of `net` to zero in place, as many as are wanted after this round."""
     share = share_gone(parameters.sparsity, parameters.round, parameters.rounds, parameters.curve)
     return list(sparsify(net, share, parameters.pattern, parameters.scope))

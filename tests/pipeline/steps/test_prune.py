@@ -16,6 +16,7 @@ from models.data.parts import Source
 from pipeline import network
 from pipeline.build import Builder
 from pipeline.plan import Plan
+from pipeline.pruning.plan import Remove
 from pipeline.pruning.selection import ImpossibleRatio
 from pipeline.pruning.shrink import shrink
 from pipeline.steps.base import NetworkSpec, Work
@@ -38,7 +39,7 @@ def test_prune_tells_what_is_gone_and_the_network_agrees(built: Built) -> None:
         built.artifact("pruned/prune"),
     )
     assert sum(parameter.numel() for parameter in net.parameters()) == after
-    assert [action.module for action in plan.actions if action.kind == "remove"] == ["blocks.0"]
+    assert [action.module for action in plan.actions if isinstance(action, Remove)] == ["blocks.0"]
     assert set(map(tuple, summary["units"].values())) == {("filters", 16, 8)}
     assert summary["figure"].startswith("taylor, 1 block and 40 of 80 channels removed, ")
 

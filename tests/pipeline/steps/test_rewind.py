@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from pipeline import network
 from pipeline.build import Builder
 from pipeline.plan import Plan
+from pipeline.pruning.plan import Cut
 from pipeline.steps.base import NetworkSpec
 from pipeline.steps.train import EARLY
 from tests.pipeline.conftest import RECIPE
@@ -53,7 +54,8 @@ def test_rewind_of_a_cut_network_takes_the_surviving_channels(in_folder: Make) -
     spec = NetworkSpec.model_validate(plan.nodes["trained/train"].parameters["network"])
     net, taken = network.rebuilt(spec, builder.places.recipe, artifact)
     original = network.original(spec, builder.places.recipe)
-    (stem,) = [action.kept for action in taken.actions if getattr(action, "tensor", "") == "stem.weight"]
+    cuts = {action.tensor: action.kept for action in taken.actions if isinstance(action, Cut)}
+    stem = cuts["stem.weight"]
     assert len(stem) == 8
     assert torch.equal(net.state_dict()["stem.weight"], original.state_dict()["stem.weight"][list(stem)])
     assert not net.training
