@@ -1,0 +1,29 @@
+"""What the documentation lists is what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pipeline.pruning.criteria import CRITERIA
+from pipeline.shrinking import Shrink
+
+
+def test_every_key_and_criterion_of_shrink_is_documented(project_root: Path) -> None:
+    text = (project_root / "docs" / "shrinking.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([^`]+)`", text))
+    assert not set(Shrink.model_fields) - named
+    assert not set(CRITERIA) - named
+
+
+def test_example_of_the_documentation_is_a_recipe_that_can_be_read(project_root: Path, tmp_path: Path) -> None:
+    from pipeline.recipe import read_recipe
+
+    text = (project_root / "docs" / "shrinking.md").read_text(encoding="utf-8")
+    example = "\n".join(line[4:] for line in text.partition("## An example")[2].splitlines() if line.startswith("    "))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(
+        'factory = "models.architectures.vit:vit_tiny"\ndata = "fashion-mnist"\n' + example, encoding="utf-8"
+    )
+    (shrink,) = read_recipe(str(recipe), tmp_path).shrink
+    assert shrink.budget == ("macs", 0.5)
