@@ -89,8 +89,8 @@ def _groups(tracer: Tracer, network: nn.Module) -> tuple[list[Group], dict[str, 
         if not weights:  # positions of a table, say: nothing that was trained makes them
             continue
         # Modules come before the bare parameters of the network itself.
-        first = min(weights, key=lambda key: order.get(key[0].rpartition(".")[0]) or len(order))
-        name = first[0].rpartition(".")[0] or first[0]
+        first = min(weights, key=lambda key: order.get(_holder(key[0])) or len(order))
+        name = _holder(first[0]) or first[0]
         roots.sort(key=lambda root: members[root][first])
         if len(roots) < 2:
             alone[name] = "it has one unit"
@@ -125,7 +125,7 @@ def _layer(network: nn.Module, tensor: str) -> bool:
     found = surgery.find_tensor(network, tensor)
     if not isinstance(found, nn.Parameter) or found.dim() < 2:
         return False
-    owner = network.get_submodule(tensor.rpartition(".")[0])
+    owner = network.get_submodule(_holder(tensor))
     return isinstance(owner, (_ConvNd, nn.Linear)) or sum(size > 1 for size in found.shape) > 1
 
 
@@ -158,9 +158,17 @@ def _reasons(tracer: Tracer, network: nn.Module) -> dict[str, str]:
     return reasons
 
 
+def _holder(tensor: str) -> str:
+    """The module that uses a tensor; of a parametrized weight (weight norm, say) the layer whose weight it makes."""
+    before, parametrized, _ = tensor.partition(".parametrizations.")
+    return before if parametrized else tensor.rpartition(".")[0]
+
+
 def _owner(network: nn.Module, tensor: str) -> str:
     """The layer that a tensor belongs to; a bare parameter, e.g. a position embedding, is named itself."""
-    name = tensor.rpartition(".")[0]
+    name = _holder(tensor)
+    if name != tensor.rpartition(".")[0]:
+        return name
     return tensor if not name or next(network.get_submodule(name).children(), None) is not None else name
 
 

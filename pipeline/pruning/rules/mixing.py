@@ -24,6 +24,8 @@ def convolution(tracer: Tracer, node: fx.Node) -> Value:
     out = tracer.value(node)
     channels = out.dim() - (weight.dim() - 2) - 1
     labels = tracer.labels(node.args[1])
+    for label in labels:  # a kernel's places are nobody's channels
+        tracer.reads(*(line(label, dim) for dim in varies(label) if dim > 1))
     ins, rest = _channels_of(tracer, node, channels)
     if transposed:
         read, _ = vector(labels, 0, weight.shape[0])
