@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.pruning.budget import SLACK, TOLERANCE, fit_budget, fit_units
+from pipeline.pruning.budget import TOLERANCE, fit_budget, fit_units
 from pipeline.pruning.selection import RANKINGS, Ladder, Room, make_ladder
 from tests.pipeline.pruning.test_selection import draw_scores
 from tests.pipeline.pruning.test_selection import networks as rooms_of_networks
@@ -102,8 +102,15 @@ def test_units_of_local_ranking_are_not_taken_from_others_where_one_group_can_lo
     ladder = make_ladder(rooms, {"tiny": torch.ones(8), "wide": torch.ones(64)}, "local")
     widths = fit_units(ladder, 0.5, "local").widths
     assert widths["tiny"] == 8
-    assert widths["wide"] >= 64 * (1 - 0.5 - SLACK) - 1
+    assert 28 <= widths["wide"] <= 32
     assert fit_units(ladder, 0.5, "global").widths["wide"] == 28
+    assert fit_units(ladder, 0.7, "global").widths["wide"] == 14
+    assert fit_units(ladder, 0.7, "local").widths["wide"] == 16
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.05, 64), (0.07, 56), (0.5, 32), (0.55, 32), (0.58, 24)])
+def test_units_go_to_the_nearest_width(share: float, width: int) -> None:
+    assert fit_units(_ladder([64], 8, 8, "global"), share, "global").widths == {"0": width}
 
 
 def test_fits_are_the_same_again() -> None:

@@ -231,6 +231,28 @@ def test_transformer_layer_of_residual_halves_is_taken_whole() -> None:
     assert find_layers(around(Layer(apart=True), Layer(apart=True)), (tokens(),))[0] == ["1", "2"]
 
 
+def test_module_that_only_passes_its_input_on_is_no_layer() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x
+
+    assert find_layers(around(Idle()), (tokens(),)) == ([], [])
+
+
+def test_layers_are_found_whatever_the_batch_statistics_are() -> None:
+    net = pictured(Inverted(8))
+    with torch.no_grad():
+        for part in net[2].modules():
+            if isinstance(part, nn.BatchNorm2d):
+                assert part.running_mean is not None
+                part.running_mean.fill_(3.0)
+    assert find_layers(net, (nets.pictures(),))[0] == ["2"]
+
+
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_layers_within_a_stage_are_found_and_not_the_stage(count: int) -> None:
     net = around(Stage(count))

@@ -80,6 +80,11 @@ def test_local_ladder_rounds_to_the_nearest_multiple_and_half_goes_up(share: flo
     assert ladder.widths(ladder.due(share)) == {"a": width}
 
 
+def test_local_ladder_takes_an_unaligned_width_down_to_the_multiple_below_at_once() -> None:
+    ladder = make_ladder({"a": Room(20, 20, 8, 8)}, {"a": torch.arange(20.0)}, "local")
+    assert [ladder.widths(ladder.due(share))["a"] for share in (0.0, 0.02, 0.3, 0.45)] == [20, 16, 16, 8]
+
+
 def test_local_ladder_counts_from_the_original_width() -> None:
     fresh, later = {"a": Room(32, 32, 4, 4)}, {"a": Room(24, 32, 4, 4)}
     for share in (0.1, 0.3, 0.5, 0.8):

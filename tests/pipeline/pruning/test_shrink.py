@@ -230,6 +230,20 @@ def test_shrink_in_two_rounds_meets_the_whole_budget_in_the_last() -> None:
     assert outcome.before.params < outcome.whole.params
 
 
+def test_shrink_to_a_share_that_is_already_gone_takes_nothing_more() -> None:
+    original = nets.make("resnet")
+    net = copy.deepcopy(original)
+    assert _shrink(net, original, WISH).units
+    assert _shrink(net, original, WISH).units == {}
+
+
+def test_shrink_aligns_channels_and_not_units_of_a_grouped_convolution() -> None:
+    net = nets.make("grouped")
+    _shrink(net, copy.deepcopy(net), WISH)
+    # Two groups of eight channels: a unit is one channel of each.
+    assert net.get_submodule("2").out_channels == 8
+
+
 def test_shrink_early_round_that_is_too_small_to_take_anything_takes_nothing() -> None:
     torch.manual_seed(0)
     original = resnet20(widths=(16, 16, 32), stem_stride=1).eval()
