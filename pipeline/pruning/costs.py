@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.pruning.groups import Group, Size
@@ -22,7 +23,7 @@ class Product:
     Each axis is an int64 array with, for each position, the number of its unit, or -1 where it stays whatever goes.
     """
 
-    fixed: int
+    fixed: int | Fraction
     axes: tuple[Units, ...]
 
 
@@ -55,7 +56,7 @@ class Costs:
 
 
 def _left(product: Product, alive: NDArray[np.bool_]) -> int:
-    left = product.fixed
+    left = Fraction(product.fixed)
     for axis in product.axes:
         left *= int((axis < 0).sum()) + int(alive[axis[axis >= 0]].sum())
-    return left
+    return int(left)

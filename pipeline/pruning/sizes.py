@@ -25,7 +25,7 @@ def size_of(network: nn.Module, example: tuple[Tensor, ...]) -> Size:
     prepare(trial)
     tracer = Tracer(batch=example[0].shape[0])
     tracer.follow(export(trial, example), {})
-    macs = sum(cost.fixed * math.prod(len(axis) for axis in cost.axes) for cost in tracer.found_costs)
+    macs = int(sum(cost.fixed * math.prod(len(axis) for axis in cost.axes) for cost in tracer.found_costs))
     params, stored = stored_numbers(network)
     return Size(params, macs, stored)
 

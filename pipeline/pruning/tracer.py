@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
@@ -27,7 +29,7 @@ class NotTraceable(EdgewrightError):
 class Cost:
     """MACs of one node for one sample: `fixed` x the positions left along each axis (label vectors)."""
 
-    fixed: int
+    fixed: Fraction
     axes: tuple[Tensor, ...]
 
 
@@ -138,8 +140,10 @@ class Tracer:
 
     def costs(self, node: fx.Node, work: int, axes: list[tuple[int, Tensor]]) -> None:
         """MACs of the whole example: `work` x the sizes of `axes`; each axis as (size, label vector)."""
-        fixed = work // self.batch if work % self.batch == 0 else work
-        self.found_costs.append(Cost(fixed, tuple(vector for _, vector in axes)))
+        vectors = tuple(vector for _, vector in axes)
+        total = work * math.prod(len(vector) for vector in vectors)
+        # The batch may be folded into one of the axes; what it doesn't divide is done once for all samples.
+        self.found_costs.append(Cost(Fraction(work, self.batch if total % self.batch == 0 else 1), vectors))
 
     # ---- following
 
