@@ -21,7 +21,8 @@ class Entry:
     inputs: (samples, generator) > the network's inputs. kinds: what must be found to cut. left: modules with weights
     that must be left alone, each with a word that its reason must hold; all other weights must be in a group.
     layers: how many layers can go whole. package: a module that it imports, with the command that brings it. large: a
-    real network, too slow for what is tried many times.
+    real network, too slow for what is tried many times. shared: a tensor is made and read by the same units, so that
+    "nobody reads it" and "it is zero" are one thing.
     """
 
     make: Callable[[], nn.Module]
@@ -31,6 +32,7 @@ class Entry:
     layers: int = 0
     package: tuple[str, str] | None = None
     large: bool = False
+    shared: bool = False
 
     def network(self, seed: int = 0) -> nn.Module:
         """A seeded network in evaluation mode; its norms scale, shift and have statistics of their own."""
@@ -56,7 +58,7 @@ def available(entry: Entry) -> Entry:
 
 
 def _unsettle(module: nn.Module) -> None:
-    """A fresh norm is nearly the identity and a fresh bias zero: what a wrong cut does there would not be seen."""
+    """Fresh weights often say so little that a wrong cut would not be seen: He's scale, norms that do something."""
     if isinstance(module, nn.modules.batchnorm._BatchNorm | nn.GroupNorm | nn.LayerNorm) and module.weight is not None:
         module.weight.uniform_(0.5, 1.5)
         module.bias.normal_(0, 0.3)
@@ -64,6 +66,11 @@ def _unsettle(module: nn.Module) -> None:
         module.running_mean.normal_(0, 0.3)
         assert module.running_var is not None
         module.running_var.uniform_(0.5, 1.5)
+    if isinstance(module, nn.modules.conv._ConvNd | nn.Linear | nn.MultiheadAttention | nn.Embedding):
+        for parameter in module.parameters(recurse=False):
+            if parameter.dim() > 1:
+                fan_in = 1 if isinstance(module, nn.Embedding) else parameter[0].numel()
+                parameter.normal_(0, (2 / fan_in) ** 0.5)
 
 
 def pictures(channels: int = 3, size: int = 16) -> Inputs:

@@ -138,10 +138,10 @@ def gaps(case: Pruned) -> dict[str, float]:
     }
     inputs = case.entry.samples(count=3, seed=11)
     got = outputs(case.network, inputs)
-    return {
-        "masked": apart(outputs(masked(case.whole, choice), inputs), got),
-        "unread": apart(outputs(unread(case.whole, choice), inputs), got),
-    }
+    found = {"masked": apart(outputs(masked(case.whole, choice), inputs), got)}
+    if not case.entry.shared:
+        found["unread"] = apart(outputs(unread(case.whole, choice), inputs), got)
+    return found
 
 
 def counted(network: nn.Module, entry: Entry) -> Size:
@@ -150,6 +150,8 @@ def counted(network: nn.Module, entry: Entry) -> Size:
     from torch.utils.flop_counter import FlopCounterMode
 
     one = tuple(given[:1] for given in entry.samples())
+    # The counter's hooks trip over views of parameters that want gradients.
+    network = copy.deepcopy(network).requires_grad_(False).eval()
     # Fused kernels for attention and recurrent layers are opaque to the counter.
     with (
         torch.no_grad(),
@@ -157,7 +159,7 @@ def counted(network: nn.Module, entry: Entry) -> Size:
         sdpa_kernel(SDPBackend.MATH),
         FlopCounterMode(display=False) as counter,
     ):
-        network.eval()(*one)
+        network(*one)
     tensors = [*network.parameters(), *network.buffers()]
     return Size(
         params=sum(one.numel() for one in network.parameters()),
@@ -170,11 +172,12 @@ def silent(structure: Structure, network: nn.Module) -> list[str]:
     """Tensors with weights whose module is neither in a group nor left alone with a reason: must be none."""
     made = {axis.tensor for group in structure.groups for axis in group.axes if axis.makes}
     left = {one.module for one in structure.left if one.reason}
-    return [
-        name
-        for name, tensor in network.named_parameters()
-        if tensor.dim() > 1 and name not in made and name.rpartition(".")[0] not in left and name not in left
-    ]
+
+    def known(name: str) -> bool:
+        module = name.partition(".parametrizations.")[0]
+        return name in made or not left.isdisjoint((name, module, name.rpartition(".")[0]))
+
+    return [name for name, one in network.named_parameters() if max(one.shape) < one.numel() and not known(name)]
 
 
 def prepared(entry: Entry) -> nn.Module:

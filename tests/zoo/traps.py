@@ -509,9 +509,7 @@ ENTRIES = {
     **_cnn(GroupedShuffle),
     **_cnn(GroupedTransposed),
     **_cnn(WeightNormed),
-    "trap-SpectralNormed": Entry(
-        SpectralNormed, pictures(), _NONE, {"next.parametrizations.weight": "mv", "stem": "mv", "fc": "output"}
-    ),
+    "trap-SpectralNormed": Entry(SpectralNormed, pictures(), _NONE, {"next": "mv", "stem": "mv", "fc": "output"}),
     **_cnn(WeightStandardised, stem="mean"),
     **_cnn(Counted, stem=_DIFFERS),
     **_cnn(MeanOfChannels, stem="mean"),
@@ -529,7 +527,7 @@ ENTRIES = {
         {"query": _FAILS, **{f"attention.{one}_proj_weight": "mean" for one in "qkv"}, "fc": "output"},
     ),
     "trap-Mixer": Entry(Mixer, series(5, 6), _NEURONS, {"tokens.2": "no layer makes", "head": "output"}),
-    **_flat(Autoencoder, _NEURONS),
+    "trap-Autoencoder": Entry(Autoencoder, vectors(12), _NEURONS, shared=True),
     **_flat(TwinLayers, _NEURONS, head="output"),
     **_flat(Bilinear, _NONE, left="bilinear", right="bilinear", both="bilinear", head="output"),
     **_flat(Outer, _NEURONS, left=_FAILS, head="output"),

@@ -59,6 +59,6 @@ _NEURONS = frozenset({"neurons"})
 ENTRIES = {
     "gru": Entry(lambda: Recurrent(nn.GRU), series(5, 6), _NEURONS, {"rnn": "", "embed": "", "head": "output"}),
     "lstm": Entry(lambda: Recurrent(nn.LSTM), series(5, 6), _NEURONS, {"rnn": "", "embed": "", "head": "output"}),
-    "tied": Entry(Tied, tokens(7, 40), _NEURONS, {"decoder": "shares the weight"}),
+    "tied": Entry(Tied, tokens(7, 40), _NEURONS, {"decoder": "shares the weight"}, shared=True),
     "word-bag": Entry(WordBag, tokens(7, 40), _NEURONS, {"head": "output"}),
 }

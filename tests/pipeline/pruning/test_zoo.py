@@ -1,4 +1,4 @@
-"""shrink() on every network of the zoo: what it cuts is what it masks, and a library that knows nothing of it agrees."""
+"""shrink() on every network of the zoo: what it cuts is what it masks, and a library that counts for itself agrees."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ EXACT = 1e-5
 CUTTABLE = [name for name, entry in ZOO.items() if entry.kinds]
 NAMES = [pytest.param(name, marks=pytest.mark.slow if ZOO[name].large else ()) for name in CUTTABLE]
 SMALL = [name for name in CUTTABLE if not ZOO[name].large]
-LAYERED = [pytest.param(name, marks=pytest.mark.slow if ZOO[name].large else ()) for name in ZOO if ZOO[name].layers]
+LAYERED = [
+    pytest.param(name, marks=pytest.mark.slow if ZOO[name].large else ()) for name in ZOO if ZOO[name].layers > 1
+]
 
 
 def wish(entry: Entry, ratio: float, criterion: str, blocks: float = 0.0) -> Wish:
@@ -124,5 +126,5 @@ def test_proof_of_the_zoo_sees_a_number_that_moved(monkeypatch: pytest.MonkeyPat
     case = pruned(entry, wish(entry, 0.5, "l1"))
     assert troubles(case) == []
     with torch.no_grad():
-        case.network.get_submodule("layers.1.bn1").running_mean[0] += 0.01  # type: ignore[index, operator]
+        case.network.get_submodule("layers.1.bn1").running_mean += 0.1  # type: ignore[index, operator]
     assert any("masked" in one for one in troubles(case))
