@@ -120,6 +120,7 @@ def outcome_of(
         "problems": report.problems,
         "warnings": report.warnings,
         "floor": {"name": plan.recipe.metric.name, "value": plan.recipe.metric.floor},
+        "skipped": dict(plan.skipped),
         "limits": plan.target.limits.model_dump(exclude_none=True),
         "steps": [step_of(done) for done in built.values()],
         "provenance": _provenance(plan, project),

@@ -169,8 +169,13 @@ def _summary(parameters: PruneParameters, outcome: Outcome, sizes: dict[str, lis
             sum(values) for values in zip(*((was - now, was) for was, now in outcome.rows.values()), strict=True)
         )
         gone.append(f"{lost} of {all_} embedding rows")
-    whole, left = sizes["macs"]
-    figure = f"{parameters.criterion}, {_listed(gone)} removed, {1 - left / whole:.0%} of the MACs left out"
+    figure = f"{_listed(gone)} removed"
+    measure, noun = ("macs", "MACs") if outcome.blocks or outcome.units else ("params", "parameters")
+    if measure == "macs":
+        by_metric = parameters.layer_importance == "metric" and not outcome.units
+        figure = f"{'metric lost' if by_metric else parameters.criterion}, {figure}"
+    whole, left = sizes[measure]
+    figure = f"{figure}, {1 - left / whole:.0%} of the {noun} left out"
     return {
         **sizes,
         "blocks_removed": outcome.blocks,

@@ -16,11 +16,12 @@ from models.data.parts import Source
 from pipeline import network
 from pipeline.build import Builder
 from pipeline.plan import Plan
+from pipeline.pruning.groups import Size
 from pipeline.pruning.plan import Remove
 from pipeline.pruning.selection import ImpossibleRatio
-from pipeline.pruning.shrink import shrink
+from pipeline.pruning.shrink import Outcome, shrink
 from pipeline.steps.base import NetworkSpec, Work
-from pipeline.steps.prune import DidNotShrink, Prune, PruneParameters, prune_round
+from pipeline.steps.prune import DidNotShrink, Prune, PruneParameters, _summary, prune_round
 from pipeline.training import cross_entropy
 from tests.pipeline.conftest import RECIPE, Built
 
@@ -107,6 +108,37 @@ def test_prune_that_did_not_shrink_fails(built: Built, tmp_path: Path, monkeypat
             Work(tmp_path / "out", tmp_path, built.places, Silent()),
         )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked", "figure"),
+    [
+        (
+            {"units": {"a": ("heads", 6, 3), "b": ("heads", 18, 9), "c": ("neurons", 384, 288)}},
+            {},
+            "taylor, 12 of 24 heads and 96 of 384 neurons removed, 31 % of the MACs left out",
+        ),
+        (
+            {"units": {"a": ("filters", 16, 8)}, "blocks": ["x", "y"], "rows": {"w": (1000, 100)}},
+            {"layer_importance": "metric", "metric": "top-1"},
+            "taylor, 2 blocks, 8 of 16 channels and 900 of 1000 embedding rows removed, 31 % of the MACs left out",
+        ),
+        (
+            {"blocks": ["x"]},
+            {"layer_importance": "metric", "metric": "top-1"},
+            "metric lost, 1 block removed, 31 % of the MACs left out",
+        ),
+        ({"rows": {"w": (1000, 100)}}, {}, "900 of 1000 embedding rows removed, 50 % of the parameters left out"),
+        ({}, {}, "nothing removed, 50 % of the parameters left out"),
+    ],
+)
+def test_summary_says_what_was_really_removed(
+    built: Built, outcome: dict[str, Any], asked: dict[str, Any], figure: str
+) -> None:
+    parameters = PruneParameters.model_validate({**built.plan.nodes["pruned/prune"].parameters, **asked})
+    whole = Size(1, 1, 4)
+    made = _summary(parameters, Outcome(whole, whole, whole, **outcome), {"params": [10, 5], "macs": [100, 69]})
+    assert made["figure"] == figure
 
 
 def test_prune_by_taylor_loses_less_than_at_random_before_any_fine_tuning(built: Built, tmp_path: Path) -> None:
