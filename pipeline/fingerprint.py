@@ -29,19 +29,36 @@ def code_of(source: Path, folder: Path | None = None) -> dict[str, str]:
     The project is ours, a recipe's `folder`, and the source's own package unless it is an installed one. Comments,
     docstrings and layout don't count: the digest is of the syntax tree.
     """
+    roots, seen = _closure(source, folder)
+    named = {_name(path, roots): digest for path, (digest, _) in seen.items()}
+    return {name: digest for name, digest in sorted(named.items()) if name not in SHOWN_ONLY}
+
+
+def libraries_of(source: Path, folder: Path | None = None) -> dict[str, str]:
+    """Versions of the libraries that a source, and what it imports from the project, import at any depth.
+
+    Only those whose module is named as what was installed: torch, transformers ... What a recipe names may build on
+    libraries that no step of ours knows of.
+    """
+    _, seen = _closure(source, folder)
+    tops = {module.partition(".")[0] for _, modules in seen.values() for module in modules}
+    found = libraries(sorted(tops - {"", *PACKAGES, *sys.stdlib_module_names}))
+    return {name: version for name, version in found.items() if version != "none"}
+
+
+def _closure(source: Path, folder: Path | None) -> tuple[tuple[Path, ...], dict[Path, tuple[str, tuple[str, ...]]]]:
+    """(the project's folders, {file: (digest, modules that it imports)}) of a source and of all that it imports."""
     roots = tuple(dict.fromkeys([ROOT, *([folder.resolve()] if folder else []), *_home(source.resolve())]))
-    seen: dict[Path, str] = {}
+    seen: dict[Path, tuple[str, tuple[str, ...]]] = {}
     waiting = [source.resolve()]
     while waiting:
         path = waiting.pop()
         if path in seen:
             continue
-        digest, modules = _read(path)
-        seen[path] = digest
-        for module in modules:
+        seen[path] = _read(path)
+        for module in seen[path][1]:
             waiting.extend(found for found in _files_of(module, path, roots) if found not in seen)
-    named = {_name(path, roots): digest for path, digest in seen.items()}
-    return {name: digest for name, digest in sorted(named.items()) if name not in SHOWN_ONLY}
+    return roots, seen
 
 
 def _home(source: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import data, variants
-from pipeline.fingerprint import code_of, fingerprint, libraries
+from pipeline.fingerprint import code_of, fingerprint, libraries, libraries_of
 from pipeline.locate import source_of
 from pipeline.recipe import Recipe
 from pipeline.steps.base import DataSpec
@@ -134,7 +134,11 @@ class Layout:
         return found
 
     def _code(self, spec: str, folder: Path, key: str) -> Any:
-        return self._once(spec, folder, lambda: code_of(source_of(spec, folder, key), folder))
+        def digests() -> dict[str, str]:
+            source = source_of(spec, folder, key)
+            return {**code_of(source, folder), **libraries_of(source, folder)}
+
+        return self._once(spec, folder, digests)
 
     def _once(self, key: str, folder: Path, make: Any) -> Any:
         if (key, folder) not in self._digests:

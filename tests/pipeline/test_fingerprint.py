@@ -13,7 +13,7 @@ import pytest
 
 from edgewright.files import canonical_json
 from pipeline import fingerprint as fingerprints
-from pipeline.fingerprint import changes, code_of, fingerprint, libraries
+from pipeline.fingerprint import changes, code_of, fingerprint, libraries, libraries_of
 from pipeline.plan import Plan, make_plan
 from pipeline.recipe import read_recipe
 from targets.schema import read_target
@@ -230,3 +230,22 @@ def test_libraries_name_python_and_what_is_missing() -> None:
 def test_changes_name_what_differs(old: Any, new: Any, lines: list[str]) -> None:
     assert changes(old, new) == lines
     assert changes(json.loads(json.dumps(old)), new) == lines
+
+
+def test_libraries_of_a_factory_are_those_that_it_and_its_files_import(project: Path) -> None:
+    (project / "models" / "blocks.py").write_text("import os.path\nimport no_such_library\nBLOCKS = 64\n")
+    fingerprints._read.cache_clear()
+    found = libraries_of(project / "models" / "net.py", project / "models")
+    assert set(found) == {"python", "torch"}
+    assert found["torch"] == importlib.metadata.version("torch")
+
+
+def test_another_version_of_a_factorys_library_trains_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest stands for what no step of ours imports, as transformers does for some factories."""
+    (project / "models" / "blocks.py").write_text("import pytest\nBLOCKS = 64\n")
+    before = _prints(project)
+    real = importlib.metadata.version
+    monkeypatch.setattr(fingerprints, "version", lambda name: "9.9" if name == "pytest" else real(name))
+    after = _prints(project)
+    assert after["trained/train"] != before["trained/train"]
+    assert after["shared/samples"] == before["shared/samples"]
