@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgewright.errors import EdgewrightError
 from pipeline.pruning.coupling import find_structure, prepare
 from pipeline.pruning.criteria import CRITERIA, NEEDS
 from pipeline.pruning.depth import least_important
 from pipeline.pruning.evidence import Evidence, see
 from pipeline.pruning.layers import evaluating, find_layers
 from pipeline.pruning.plan import Action, PruningPlan, Remove, actions_for, replay
+from pipeline.pruning.proven import REPORT, WrongCut, cut_proven
 from pipeline.pruning.selection import ImpossibleRatio, most_important
 from pipeline.pruning.sizes import same_shapes, size_of, stored_numbers
-from pipeline.pruning.trial import masked, outputs
+from pipeline.pruning.trial import outputs
 from pipeline.pruning.vocabulary import find_embeddings, rows_action, used_rows
 from pipeline.pruning.widths import by_budget, by_shares, room_of
 from pipeline.pruning.wish import Outcome, Wish
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from pipeline.pruning.groups import Group, Size, Structure
 
 __all__ = ["Evidence", "ImpossibleRatio", "Outcome", "Wish", "WrongCut", "shrink"]
-
-EXACT = 1e-4
-"""Worst difference between the masked and the cut network's outputs, as a share of their spread."""
-
-
-class WrongCut(EdgewrightError):
-    """A network that after the cut is not what it should be. It is a defect of ours; nothing of it is kept."""
 
 
 def shrink(
@@ -160,7 +153,7 @@ def _drop_layers(
     wanted_shapes = [one.shape for one in outputs(network, example)]
     replay(PruningPlan(actions), network)
     if [one.shape for one in outputs(network, example)] != wanted_shapes:
-        raise WrongCut("Without these layers the outputs change their shapes", where=", ".join(chosen), remedy=_REPORT)
+        raise WrongCut("Without these layers the outputs change their shapes", where=", ".join(chosen), remedy=REPORT)
     outcome.actions += actions
     outcome.blocks += [action.module for action in actions if isinstance(action, Remove)]
 
@@ -205,7 +198,7 @@ def _narrow(
         for group in groups
         if widths[group.name] < group.units
     ]
-    _cut(network, choice, example)
+    cut_proven(network, choice, example)
     outcome.actions += actions_for(choice)
     outcome.units = {group.name: (group.kind, group.units, len(kept)) for group, kept in choice}
     outcome.after = size(widths)
@@ -213,7 +206,7 @@ def _narrow(
         raise WrongCut(
             f"{stored_numbers(network)[0]} parameters are left where {outcome.after.params} were expected",
             where=", ".join(group.name for group, _ in choice),
-            remedy=_REPORT,
+            remedy=REPORT,
         )
 
 
@@ -270,41 +263,3 @@ def _started_alike(evidence: Evidence, outcome: Outcome) -> Evidence:
     start = copy.deepcopy(evidence.start)
     replay(PruningPlan(list(outcome.actions)), start)
     return replace(evidence, start=start)
-
-
-def _cut(network: nn.Module, choice: list[tuple[Group, list[int]]], example: tuple[Tensor, ...]) -> None:
-    """Cuts in place and proves it: the outputs are those of the network with the same units only masked."""
-    if not choice:
-        return
-    names = ", ".join(group.name for group, _ in choice)
-    wanted = outputs(masked(network, choice), example)
-    replay(PruningPlan(actions_for(choice)), network)
-    try:
-        got = outputs(network, example)
-    except Exception as error:  # the user's forward may raise anything
-        raise WrongCut(f"The forward pass fails after the cut: {error}", where=names, remedy=_REPORT) from error
-    if (worst := _apart(wanted, got)) > EXACT:
-        raise WrongCut(
-            f"The cut network's outputs differ from the masked one's by {worst:.2g} of their spread",
-            where=names,
-            remedy=_REPORT,
-        )
-
-
-def _apart(wanted: list[Tensor], got: list[Tensor]) -> float:
-    """Worst difference as a share of the outputs' spread (of their size, where they hardly differ)."""
-    import torch
-
-    if [one.shape for one in wanted] != [one.shape for one in got]:
-        return float("inf")
-    worst = 0.0
-    for one, other in zip(wanted, got, strict=True):
-        if not one.is_floating_point() or not one.numel():
-            continue
-        scale = max(float(one.std(correction=0)), 1e-2 * float(one.abs().max()), 1e-6)
-        gap = float((one - other).abs().max()) / scale
-        worst = max(worst, gap if bool(torch.isfinite(other).all()) else float("inf"))
-    return worst
-
-
-_REPORT = "please report this with the recipe: it is a defect of ours; shrink.skip leaves a module alone"
