@@ -23,15 +23,15 @@ class MissingEvidence(EdgewrightError):
 class Seen:
     """What is known of the units of one group, float32. Only `weights` is always there; see NEEDS.
 
-    weights: [units, numbers], all that makes a unit, side by side; gradients: of the mean loss, same shape;
-    movement: -(sum over fine-tuning steps of gradient x weight), same shape; start: the weights before training, same
-    shape; activations: [units], mean magnitude where the unit is read; zeros: [units], share of activations that are
-    exactly 0; gates: [units], mean over samples of |d loss / d gate|, a gate being a factor on the unit; seed: for the
-    random criterion.
+    weights: [units, numbers], all that makes a unit, side by side; changes: [batches, units], weight x gradient of each
+    mini-batch's mean loss, summed over the unit; movement: -(sum over fine-tuning steps of gradient x weight), shaped
+    as the weights; start: the weights before training, alike; activations: [units], mean magnitude where the unit is
+    read; zeros: [units], share of activations that are exactly 0; gates: [units], mean over samples of |d loss / d
+    gate|, a gate being a factor on the unit; seed: for the random criterion.
     """
 
     weights: Tensor
-    gradients: Tensor | None = None
+    changes: Tensor | None = None
     movement: Tensor | None = None
     start: Tensor | None = None
     activations: Tensor | None = None
@@ -44,7 +44,7 @@ class Seen:
 Criterion = Callable[[Seen], "Tensor"]
 
 _GIVE = {
-    "gradients": "training samples and a loss",
+    "changes": "training samples and a loss",
     "movement": "training samples, a loss and a learning rate",
     "start": "the weights from before the training, pruned alike",
     "activations": "training samples",
@@ -89,11 +89,12 @@ def apoz(seen: Seen) -> Tensor:
 
 
 def taylor(seen: Seen) -> Tensor:
-    """|sum of weight x gradient|: the loss's first-order change when the unit's weights become 0.
+    """Root mean square over mini-batches of the sum of weight x gradient: the loss's change when the weights become 0.
 
-    Molchanov et al. 2019, arXiv 1906.10771, whose score is this one's square, so the order is the same.
+    Molchanov et al. 2019, arXiv 1906.10771, whose score is the square of it, so the order is the same. Of all the
+    data at once a trained network's gradient is about 0: it is the mini-batches that tell units apart.
     """
-    return (seen.weights * _given(seen.gradients, "taylor", "gradients")).sum(dim=1).abs()
+    return _given(seen.changes, "taylor", "changes").square().mean(dim=0).sqrt()
 
 
 def taylor_gate(seen: Seen) -> Tensor:
@@ -147,7 +148,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "fpgm": frozenset(),
     "activation": frozenset({"activations"}),
     "apoz": frozenset({"zeros"}),
-    "taylor": frozenset({"gradients"}),
+    "taylor": frozenset({"changes"}),
     "taylor-gate": frozenset({"gates"}),
     "movement": frozenset({"movement"}),
     "displacement": frozenset({"start"}),

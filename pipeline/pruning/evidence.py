@@ -1,4 +1,4 @@
-"""Gathers what the criteria judge by: weights, gradients, movement and activations of groups of units and of layers."""
+"""Gathers what the criteria judge by: weights, changes of the loss, movement, activations of units and layers."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class _Subject:
 def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence: Evidence) -> dict[str, Seen]:
     """By group's name, its units' weights and the fields of Seen named in `needs`; the network stays as it is.
 
-    weights, gradients, movement, start: all that makes a unit, over the group's axes, shorter units filled up with
-    zeros. activations and zeros: where the unit is read, the mean over its readers, positions and samples. gates: of a
-    factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no operation reads a unit's
+    weights, movement, start: all that makes a unit, over the group's axes, shorter units filled up with zeros; changes:
+    their sums. activations and zeros: where the unit is read, the mean over its readers, positions and samples. gates:
+    of a factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no operation reads a unit's
     weights as they are, it is watched where it is made. Batch statistics are fixed; frozen parameters count as any.
     Raises MissingEvidence.
     """
@@ -81,8 +81,8 @@ def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence
 def see_layers(network: nn.Module, layers: list[str], needs: frozenset[str], evidence: Evidence) -> dict[str, Seen]:
     """By layer's name, the layer as one unit: units = 1 everywhere; the network stays as it is.
 
-    weights, gradients, movement, start: all its parameters, [1, numbers]. activations and zeros: of what it adds to its
-    first input. gates: mean over samples of |sum of (output - input) x d loss / d output|, the loss's first-order
+    weights, movement, start: all its parameters, [1, numbers]; changes: their sum. activations and zeros: of what it
+    adds to its first input. gates: mean over samples of |sum of (output - input) x d loss / d output|, the loss's first-order
     change when the identity takes its place. Raises MissingEvidence.
     """
     from pipeline.pruning.watching import watch_layers
@@ -160,13 +160,13 @@ def _weigh(
     """What the parameters themselves tell: all fields but what is observed while the network runs."""
     names = list(dict.fromkeys(name for subject in subjects for name in subject.tensors))
     parameters = _parameters(network)
-    gradients = _gradients(network, names, evidence) if "gradients" in needs else {}
+    changes = _changes(network, names, subjects, evidence) if "changes" in needs else {}
     moved = _movement(network, names, evidence) if "movement" in needs else {}
     start = _start(parameters, names, evidence) if "start" in needs else {}
     return {
         one.name: Seen(
             weights=one.gather(parameters),
-            gradients=one.gather(gradients) if "gradients" in needs else None,
+            changes=changes.get(one.name),
             movement=one.gather(moved) if "movement" in needs else None,
             start=one.gather(start) if "start" in needs else None,
             # Its own for each group: equal widths would draw equal scores.
@@ -176,16 +176,21 @@ def _weigh(
     }
 
 
-def _gradients(network: nn.Module, names: Sequence[str], evidence: Evidence) -> dict[str, Tensor]:
-    """Of the mean loss over all batches, by parameter's name."""
+def _changes(
+    network: nn.Module, names: Sequence[str], subjects: Sequence[_Subject], evidence: Evidence
+) -> dict[str, Tensor]:
+    """By subject's name, float32 [batches, units]: weight x gradient summed over each unit, a row a mini-batch."""
+    import torch
+
     parameters = _parameters(network)
     tensors = [parameters[name] for name in names]
-    total = [one.detach() * 0 for one in tensors]
-    for rows, share in evidence.shares("gradients"):
-        slopes = derivatives(evidence.loss_of(network, rows), tensors, "gradients")
-        for sum_, slope in zip(total, slopes, strict=True):
-            sum_ += slope * share
-    return dict(zip(names, total, strict=True))
+    found: dict[str, list[Tensor]] = {one.name: [] for one in subjects}
+    for rows, _ in evidence.shares("changes"):
+        slopes = derivatives(evidence.loss_of(network, rows), tensors, "changes")
+        products = {name: one.detach() * slope for name, one, slope in zip(names, tensors, slopes, strict=True)}
+        for one in subjects:
+            found[one.name].append(one.gather(products).sum(dim=1))
+    return {name: torch.stack(rows) for name, rows in found.items()}
 
 
 def _movement(network: nn.Module, names: Sequence[str], evidence: Evidence) -> dict[str, Tensor]:
