@@ -222,6 +222,16 @@ def bench_pruning(
         raise Exit(code=status)
 
 
+@task(name="coverage", help={"out": "write the page here as well, e.g. docs/coverage.md", "only": "one network"})
+def bench_coverage(c: Context, out: str = "", only: str = "") -> None:
+    """Prune every network of the zoo by every criterion: what is cut, left alone with the reason, or refused."""
+    from edgewright.checks import run_bench
+
+    given = {"--out": out, "--only": only}
+    if status := run_bench("coverage", [word for name, value in given.items() if value for word in (name, value)]):
+        raise Exit(code=status)
+
+
 @task(positional=["extra"], help={"extra": "text, vision, bench, build or dev; docs/dependencies.md says what for"})
 @plainly
 def setup(c: Context, extra: str) -> None:
@@ -234,7 +244,7 @@ def setup(c: Context, extra: str) -> None:
 
 _store = Collection("store", store_list, store_verify, store_gc)
 _devices = Collection("devices", devices_list, devices_probe, devices_trust)
-_bench = Collection("bench", bench_pruning)
+_bench = Collection("bench", bench_pruning, bench_coverage)
 namespace = Collection(
     deploy, build, train, explain, models, targets, double, test, lint, setup, _store, _devices, _bench
 )

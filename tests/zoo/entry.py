@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from tests.prerequisites import require
-
 Inputs = Callable[[int, torch.Generator], tuple[Tensor, ...]]
 
 
@@ -34,6 +32,13 @@ class Entry:
     large: bool = False
     shared: bool = False
 
+    @property
+    def missing(self) -> str:
+        """What must be installed first, with the command; empty where all is there."""
+        if self.package is None or importlib.util.find_spec(self.package[0]):
+            return ""
+        return f"{self.package[0]} is not installed: {self.package[1]}"
+
     def network(self, seed: int = 0) -> nn.Module:
         """A seeded network in evaluation mode; its norms scale, shift and have statistics of their own."""
         with torch.random.fork_rng(devices=[]):
@@ -51,9 +56,9 @@ class Entry:
 
 def available(entry: Entry) -> Entry:
     """The entry; ends the test where the package that it needs is not installed."""
-    if entry.package is not None:
-        name, command = entry.package
-        require(importlib.util.find_spec(name), f"{name} is not installed: {command}")
+    from tests.prerequisites import require
+
+    require(not entry.missing, entry.missing)
     return entry
 
 

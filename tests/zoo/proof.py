@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -146,12 +148,22 @@ def gaps(case: Pruned) -> dict[str, float]:
 
 def counted(network: nn.Module, entry: Entry) -> Size:
     """Parameters, MACs of one sample and bytes by torch's own counter, which knows nothing of groups."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
     one = tuple(given[:1] for given in entry.samples())
     # The counter's hooks trip over views of parameters that want gradients.
     network = copy.deepcopy(network).requires_grad_(False).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of flags that are set below
+        return Size(
+            params=sum(one.numel() for one in network.parameters()),
+            macs=_macs(network, one),
+            bytes=sum(one.numel() * one.element_size() for one in [*network.parameters(), *network.buffers()]),
+        )
+
+
+def _macs(network: nn.Module, one: tuple[Tensor, ...]) -> int:
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
     # Fused kernels for attention and recurrent layers are opaque to the counter.
     with (
         torch.no_grad(),
@@ -160,12 +172,7 @@ def counted(network: nn.Module, entry: Entry) -> Size:
         FlopCounterMode(display=False) as counter,
     ):
         network(*one)
-    tensors = [*network.parameters(), *network.buffers()]
-    return Size(
-        params=sum(one.numel() for one in network.parameters()),
-        macs=counter.get_total_flops() // 2,
-        bytes=sum(one.numel() * one.element_size() for one in tensors),
-    )
+    return counter.get_total_flops() // 2
 
 
 def silent(structure: Structure, network: nn.Module) -> list[str]:
@@ -187,8 +194,22 @@ def prepared(entry: Entry) -> nn.Module:
     return network
 
 
-def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within one test and one network of the zoo, what was traced once is not traced again: same shapes, same graph."""
+def skipped_gap(entry: Entry, case: Pruned) -> float:
+    """How far `case.whole` is from the untouched network whose removed layers hand on what they are given."""
+    network = entry.network()
+    for name in case.outcome.blocks:
+        network.get_submodule(name).register_forward_hook(lambda module, given, output: _alike(given[0], output))
+    inputs = entry.samples(count=3, seed=11)
+    return apart(outputs(network, inputs), outputs(case.whole, inputs))
+
+
+def _alike(given: Tensor, output: Any) -> Any:
+    return (given, *output[1:]) if isinstance(output, tuple) else given
+
+
+@contextmanager
+def traced_once() -> Iterator[None]:
+    """Networks of the same modules and shapes are traced once meanwhile: their groups are the same."""
     known: dict[tuple[Any, ...], Structure] = {}
     true = coupling.find_structure
 
@@ -199,14 +220,14 @@ def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
             known[key] = true(network, example)
         return known[key]
 
-    replace_find_structure(monkeypatch, remembered)
+    with structure_from(remembered):
+        yield
 
 
-def replace_find_structure(monkeypatch: pytest.MonkeyPatch, other: Callable[..., Structure]) -> None:
-    """Puts `other` in the place of find_structure, wherever shrink() or this module call it."""
+@contextmanager
+def structure_from(other: Callable[..., Structure]) -> Iterator[None]:
+    """`other` stands in the place of find_structure meanwhile, for shrink() and for this module."""
     from pipeline.pruning import shrink as module
-    from pipeline.pruning import sizes
 
-    for place in (coupling, module, sizes):
-        if hasattr(place, "find_structure"):
-            monkeypatch.setattr(place, "find_structure", other)
+    with mock.patch.object(coupling, "find_structure", other), mock.patch.object(module, "find_structure", other):
+        yield

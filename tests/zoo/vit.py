@@ -92,7 +92,6 @@ def _left(*outputs: str) -> dict[str, str]:
     """The embedding is normalised over its width in every block, so what writes it keeps its width."""
     names = [
         "patch_embed",
-        "cls_token",
         "pos_embed",
         *(f"blocks.{block}.{name}" for block in range(2) for name in (*outputs, "mlp.2")),
     ]
