@@ -58,8 +58,8 @@ def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence
 
     weights, movement, start: all that makes a unit, over the group's axes, shorter units filled up with zeros; changes:
     their sums. activations and zeros: where the unit is read, the mean over its readers, positions and samples. gates:
-    of a factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no operation reads a unit's
-    weights as they are, it is watched where it is made. Batch statistics are fixed; frozen parameters count as any.
+    of a factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no operation reads a
+    unit's weights as they are, it is watched where it is made. Batch statistics are fixed; frozen parameters count.
     Raises MissingEvidence.
     """
     from pipeline.pruning.watching import watch_groups
@@ -82,8 +82,8 @@ def see_layers(network: nn.Module, layers: list[str], needs: frozenset[str], evi
     """By layer's name, the layer as one unit: units = 1 everywhere; the network stays as it is.
 
     weights, movement, start: all its parameters, [1, numbers]; changes: their sum. activations and zeros: of what it
-    adds to its first input. gates: mean over samples of |sum of (output - input) x d loss / d output|, the loss's first-order
-    change when the identity takes its place. Raises MissingEvidence.
+    adds to its first input. gates: mean over samples of |sum of (output - input) x d loss / d output|, the first-order
+    change of the loss when the identity takes its place. Raises MissingEvidence.
     """
     from pipeline.pruning.watching import watch_layers
 
