@@ -55,8 +55,7 @@ def judge(setting: Setting, found: Found) -> Finding:
         for name in (*HEADS, "random"):
             some = _cells(setting, share, name)
             ratio = found.ratio(whole, some[0])
-            heads = [units for units in found.of(some[0])["units"].values() if units[0] == "heads"]
-            left, had = [one[2] for one in heads], sum(one[1] for one in heads)
+            left, had = list(found.of(some[0])["heads"].values()), sum(found.of(some[0])["had_heads"].values())
             macs = share_of(1 - found.of(some[0])["macs"] / found.of(some[0])["original"]["macs"])
             before, done = found.values(some, "before"), found.values(some, "after")
             gone = f"{had - sum(left)} of {had}"

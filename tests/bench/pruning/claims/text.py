@@ -64,8 +64,7 @@ def judge(setting: Setting, found: Found) -> Finding:
     for share in setting.heads:
         some = {name: found.of(_cell(setting, share, name)) for name in (*HEADS, "random")}
         for name, one in some.items():
-            heads = [units for units in one["units"].values() if units[0] == "heads"]
-            left, had = [units[2] for units in heads], sum(units[1] for units in heads)
+            left, had = list(one["heads"].values()), sum(one["had_heads"].values())
             gone, shown = f"{had - sum(left)} of {had}", " ".join(map(str, left))
             after = percent([one["after"]]) if name == HEADS[0] else "not fine-tuned"
             figures = (percent([one["before"]]), after)

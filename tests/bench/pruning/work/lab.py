@@ -173,6 +173,17 @@ class Lab:
         found = network.measure(net, self.example[0][:1])
         return {"params": found.params, "macs": found.macs}
 
+    def heads(self, net: nn.Module) -> dict[str, int]:
+        """Attention heads by module, where a module counts them."""
+        counts = {
+            name: next(
+                (getattr(module, one) for one in ("heads", "num_attention_heads", "num_heads") if hasattr(module, one)),
+                None,
+            )
+            for name, module in net.named_modules()
+        }
+        return {name: int(count) for name, count in counts.items() if isinstance(count, int)}
+
     def export(self, net: nn.Module, path: Path) -> dict[str, int]:
         """Writes the ONNX file that would ship; its bytes plain and as a download (xz)."""
         from pipeline.export.lean import with_short_names, without_metadata

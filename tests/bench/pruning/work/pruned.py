@@ -36,7 +36,7 @@ def pruned(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
     net = lab.trained()
     schedules = [lab.schedule(epochs) for epochs in what["rounds"]]
     teacher = lab.teacher(part, schedules[0]) if what["taught"] else None
-    figures: dict[str, Any] = {"original": lab.size(net)}
+    figures: dict[str, Any] = {"original": lab.size(net), "had_heads": lab.heads(net)}
     units: dict[str, list[Any]] = {}
     for number, schedule in enumerate(schedules, 1):
         if what["by"] == "ours":
@@ -55,7 +55,7 @@ def pruned(lab: Lab, what: Mapping[str, Any], out: Path) -> dict[str, Any]:
             figures["recalibrated"] = figures["before"] if normed is None else lab.accuracy(normed, test)
         if schedule.epochs:
             lab.fine_tune(net, part, schedule, what["seed"], validation, teacher)
-    figures |= {**lab.size(net), "units": units, "validation": lab.accuracy(net, validation)}
+    figures |= {**lab.size(net), "units": units, "heads": lab.heads(net), "validation": lab.accuracy(net, validation)}
     figures["after"] = lab.accuracy(net, test)
     return figures | (lab.export(net, out / MODEL) if what["onnx"] else {})
 
