@@ -40,6 +40,20 @@ def tiny(attention: str = "sdpa", layers: int = 2) -> nn.Module:
     return BertModel(config, add_pooling_layer=False)
 
 
+def minilm() -> nn.Module:
+    """The real one, as the recipe minilm-sentiment has it: six layers of twelve heads, 22.6 million parameters."""
+    from models.architectures.minilm import sentiment
+    from models.data.packages import DataMissing
+
+    try:
+        return sentiment()
+    except DataMissing as error:
+        from tests.prerequisites import require
+
+        require(False, str(error))
+        raise
+
+
 def padded(length: int, vocabulary: int) -> Inputs:
     """int64 [N, length], the last third of every other sample is padding."""
 
@@ -78,6 +92,10 @@ ENTRIES = {
     "bert-eager": Entry(
         lambda: Sentiment(tiny("eager", 1)), padded(9, 40), _KINDS, {**_left("bert.", 1), "classifier": "output"}, 1,
         PACKAGE,
+    ),
+    "minilm": Entry(
+        minilm, padded(20, 30000), _KINDS, {**_left("encoder.", 6), "head": "output"}, 6, PACKAGE, large=True,
+        trained=True,
     ),
     "bert-bare": Entry(lambda: tiny(layers=1), with_mask(9, 40), _KINDS, _left("", 1), 1, PACKAGE),
 }  # fmt: skip

@@ -20,7 +20,7 @@ class Entry:
     that must be left alone, each with a word that its reason must hold; all other weights must be in a group.
     layers: how many layers can go whole. package: a module that it imports, with the command that brings it. large: a
     real network, too slow for what is tried many times. shared: a tensor is made and read by the same units, so that
-    "nobody reads it" and "it is zero" are one thing.
+    "nobody reads it" and "it is zero" are one thing. trained: it comes with weights, which stay as they are.
     """
 
     make: Callable[[], nn.Module]
@@ -31,6 +31,7 @@ class Entry:
     package: tuple[str, str] | None = None
     large: bool = False
     shared: bool = False
+    trained: bool = False
 
     @property
     def missing(self) -> str:
@@ -40,13 +41,14 @@ class Entry:
         return f"{self.package[0]} is not installed: {self.package[1]}"
 
     def network(self, seed: int = 0) -> nn.Module:
-        """A seeded network in evaluation mode; its norms scale, shift and have statistics of their own."""
+        """A seeded network in evaluation mode, with weights that speak up; its norms have statistics of their own."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = self.make()
-            with torch.no_grad():
-                for module in network.modules():
-                    _unsettle(module)
+            if not self.trained:
+                with torch.no_grad():
+                    for module in network.modules():
+                        _unsettle(module)
         return network.eval()
 
     def samples(self, count: int = 2, seed: int = 1) -> tuple[Tensor, ...]:
