@@ -204,7 +204,7 @@ def lint(c: Context) -> None:
     name="pruning",
     help={
         "quick": "one seed and few samples, for CI: shows that everything runs",
-        "out": "folder for bench.json and bench.html; default: .edgewright/bench/pruning-full",
+        "out": "folder for bench.json, .md and .html; default: .edgewright/bench/pruning-full",
         "seeds": "how many seeds; default 3",
         "only": "one claim, e.g. criteria",
         "jobs": "processes that train at once, of one thread each; default 2",

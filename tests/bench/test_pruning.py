@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from device_agents.farm.paired import Ratio
+from tests.bench.pruning import markdown
 from tests.bench.pruning.cells import Cell, Cells, distinct
 from tests.bench.pruning.claims import all_claims
 from tests.bench.pruning.page import drawn, render
@@ -155,6 +156,11 @@ def test_page_escapes_whatever_texts_say() -> None:
 def test_table_prints_every_statement_and_row() -> None:
     shown = "\n".join(lines(_bench("a text")))
     assert shown.count("a text") >= 5 and "1 reproduced" in shown
+
+
+def test_markdown_keeps_a_table_whole() -> None:
+    shown = markdown.text(_bench("one | two"))
+    assert "| one \\| two | reproduced | one \\| two |" in shown
 
 
 @pytest.mark.slow
