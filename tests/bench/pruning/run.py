@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from types import ModuleType
 from typing import Any
 
+from edgewright import extras
 from edgewright.errors import BadArgument
 from edgewright.progress import Progress
 from pipeline.project import Project
@@ -62,6 +63,10 @@ def run(setting: Setting, only: str | None, project: Project, progress: Progress
     Raises EdgewrightError.
     """
     claims = chosen(only)
+    # Before any long work: a claim that can't be tried would else be noticed at the end.
+    for name, extra in (("peer", "bench"), ("text", "text")):
+        if name in claims and claims[name].cells(setting):
+            extras.check(extra)
     began, started = time.monotonic(), datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     cells = cells_of(project)
     needed = {name: claim.cells(setting) for name, claim in claims.items()}
