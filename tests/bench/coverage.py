@@ -90,7 +90,12 @@ def _units(entry: Entry, kind: str, criterion: str, total: int) -> str:
         case = pruned(entry, Wish(criterion=criterion, min_width=1, **{kind: SHARE}))  # type: ignore[arg-type]
     except EdgewrightError as error:
         return f"refused: {type(error).__name__}"
-    if max(gaps(case).values()) > EXACT or counted(case.network, entry) != case.outcome.after:
+    try:
+        right = max(gaps(case).values()) <= EXACT and counted(case.network, entry) == case.outcome.after
+    except AssertionError as error:
+        print(f"{criterion}: {error}", file=sys.stderr)
+        right = False
+    if not right:
         return "WRONG"
     gone = sum(before - after for _, before, after in case.outcome.units.values())
     return f"{gone}/{total} (-{1 - case.outcome.after.params / case.outcome.before.params:.0%})"

@@ -135,9 +135,9 @@ def gaps(case: Pruned) -> dict[str, float]:
     """Worst difference of the cut network from the masked ones, as a share of the outputs' spread, on fresh inputs."""
     structure = coupling.find_structure(case.whole, case.entry.samples())
     choice = choice_of(structure, case.outcome.actions)
-    assert {group.name: len(kept) for group, kept in choice} == {
-        name: after for name, (_, before, after) in case.outcome.units.items() if after < before
-    }
+    found_cut = {group.name: len(kept) for group, kept in choice}
+    said_cut = {name: after for name, (_, before, after) in case.outcome.units.items() if after < before}
+    assert found_cut == said_cut, f"the plan leaves {found_cut}, the outcome says {said_cut}"
     got = _exactly(case.network, case.entry)
     found = {"masked": apart(_exactly(masked(case.whole, choice), case.entry), got)}
     if not case.entry.shared:
