@@ -23,15 +23,15 @@ class MissingEvidence(EdgewrightError):
 class Seen:
     """What is known of the units of one group, float32. Only `weights` is always there; see NEEDS.
 
-    weights: [units, numbers], all that makes a unit, side by side; changes: [batches, units], weight x gradient of each
-    mini-batch's mean loss, summed over the unit; movement: -(sum over fine-tuning steps of gradient x weight), shaped
-    as the weights; start: the weights before training, alike; activations: [units], mean magnitude where the unit is
-    read; zeros: [units], share of activations that are exactly 0; gates: [units], mean over samples of |d loss / d
-    gate|, a gate being a factor on the unit; seed: for the random criterion.
+    weights: [units, numbers], all that makes a unit, side by side; products: [units, numbers], weight x gradient of the
+    mean loss, of all that makes a unit or reads it; movement: -(sum over fine-tuning steps of gradient x weight),
+    shaped as the weights; start: the weights before training, alike; activations: [units], mean magnitude where the
+    unit is read; zeros: [units], share of activations that are exactly 0; gates: [units], mean over samples of |d loss
+    / d gate|, a gate being a factor on the unit; seed: for the random criterion.
     """
 
     weights: Tensor
-    changes: Tensor | None = None
+    products: Tensor | None = None
     movement: Tensor | None = None
     start: Tensor | None = None
     activations: Tensor | None = None
@@ -44,7 +44,7 @@ class Seen:
 Criterion = Callable[[Seen], "Tensor"]
 
 _GIVE = {
-    "changes": "training samples and a loss",
+    "products": "training samples and a loss",
     "movement": "training samples, a loss and a learning rate",
     "start": "the weights from before the training, pruned alike",
     "activations": "training samples",
@@ -89,12 +89,13 @@ def apoz(seen: Seen) -> Tensor:
 
 
 def taylor(seen: Seen) -> Tensor:
-    """Root mean square over mini-batches of the sum of weight x gradient: the loss's change when the weights become 0.
+    """Sum of |weight x gradient| over all weights that go with the unit, those that make it and those that read it.
 
-    Molchanov et al. 2019, arXiv 1906.10771, whose score is the square of it, so the order is the same. Of all the
-    data at once a trained network's gradient is about 0: it is the mini-batches that tell units apart.
+    The first-order change of the loss by single weights (Molchanov et al. 2019, arXiv 1906.10771), summed over the
+    coupled ones as in DepGraph (arXiv 2301.12900). The unit's own change, |sum of weight x gradient|, was tried: over
+    all data a trained network's gradient is about 0 and cancels within a unit, over mini-batches it is noise.
     """
-    return _given(seen.changes, "taylor", "changes").square().mean(dim=0).sqrt()
+    return _given(seen.products, "taylor", "products").abs().sum(dim=1)
 
 
 def taylor_gate(seen: Seen) -> Tensor:
@@ -148,7 +149,7 @@ NEEDS: dict[str, frozenset[str]] = {
     "fpgm": frozenset(),
     "activation": frozenset({"activations"}),
     "apoz": frozenset({"zeros"}),
-    "taylor": frozenset({"changes"}),
+    "taylor": frozenset({"products"}),
     "taylor-gate": frozenset({"gates"}),
     "movement": frozenset({"movement"}),
     "displacement": frozenset({"start"}),

@@ -59,12 +59,12 @@ def _side_by_side(seen: Sequence[Seen], power: float, seed: int) -> Seen:
 
     def flat(field: str) -> Tensor | None:
         found = [getattr(one, field) for one in seen]
-        return None if any(one is None for one in found) else torch.cat(found, dim=-1)
+        return None if any(one is None for one in found) else torch.cat(found)
 
     weights = rows("weights")
     assert weights is not None
     return Seen(
-        weights, flat("changes"), rows("movement"), rows("start"),
+        weights, rows("products"), rows("movement"), rows("start"),
         flat("activations"), flat("zeros"), flat("gates"), seed,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Gathers what the criteria judge by: weights, changes of the loss, movement, activations of units and layers."""
+"""Gathers what the criteria judge by: weights, gradients, movement and activations of groups of units and layers."""
 
 from __future__ import annotations
 
@@ -46,20 +46,26 @@ class Evidence:
 
 @dataclass
 class _Subject:
-    """What is judged: gather(tensors) lays its numbers of them out as [units, numbers]."""
+    """What is judged: gather(tensors) lays the numbers that make its units out as [units, numbers].
+
+    touched: also the tensors that read them; gather_all lays out those too.
+    """
 
     name: str
     tensors: list[str]
     gather: Callable[[Mapping[str, Tensor]], Tensor]
+    touched: list[str]
+    gather_all: Callable[[Mapping[str, Tensor]], Tensor]
 
 
 def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence: Evidence) -> dict[str, Seen]:
     """By group's name, its units' weights and the fields of Seen named in `needs`; the network stays as it is.
 
-    weights, movement, start: all that makes a unit, over the group's axes, shorter units filled up with zeros; changes:
-    their sums. activations and zeros: where the unit is read, the mean over its readers, positions and samples. gates:
-    of a factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no operation reads a
-    unit's weights as they are, it is watched where it is made. Batch statistics are fixed; frozen parameters count.
+    weights, movement, start: all that makes a unit, over the group's axes, shorter units filled up with zeros;
+    products: also what reads it. activations and zeros: where the unit is read, the mean over its readers, positions
+    and samples. gates: of a factor on the unit in all its readers at once, which at 0 is what cutting it does. Where no
+    operation reads a unit's weights as they are, it is watched where it is made. Batch statistics are fixed; frozen
+    parameters count.
     Raises MissingEvidence.
     """
     from pipeline.pruning.watching import watch_groups
@@ -67,9 +73,10 @@ def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence
     parameters = _parameters(network)
     subjects = []
     for group in groups:
-        axes = [axis for axis in group.axes if axis.makes and axis.tensor in parameters]
-        names = list(dict.fromkeys(axis.tensor for axis in axes))
-        subjects.append(_Subject(group.name, names, _rows_of(axes, group.units)))
+        trained = [axis for axis in group.axes if axis.tensor in parameters]
+        makers = [axis for axis in trained if axis.makes]
+        sides_ = [(_names(axes), _rows_of(axes, group.units)) for axes in (makers, trained)]
+        subjects.append(_Subject(group.name, *sides_[0], *sides_[1]))
     with _at_rest(network, evidence.seed):
         seen = _weigh(network, subjects, needs, evidence)
         if needs & {"activations", "zeros", "gates"}:
@@ -81,7 +88,7 @@ def see(network: nn.Module, groups: list[Group], needs: frozenset[str], evidence
 def see_layers(network: nn.Module, layers: list[str], needs: frozenset[str], evidence: Evidence) -> dict[str, Seen]:
     """By layer's name, the layer as one unit: units = 1 everywhere; the network stays as it is.
 
-    weights, movement, start: all its parameters, [1, numbers]; changes: their sum. activations and zeros: of what it
+    weights, products, movement, start: all its parameters, [1, numbers]. activations and zeros: of what it
     adds to its first input. gates: mean over samples of |sum of (output - input) x d loss / d output|, the first-order
     change of the loss when the identity takes its place. Raises MissingEvidence.
     """
@@ -91,11 +98,16 @@ def see_layers(network: nn.Module, layers: list[str], needs: frozenset[str], evi
     subjects = []
     for layer in layers:
         unique = {id(tensor): name for name, tensor in parameters.items() if name.startswith(f"{layer}.")}
-        subjects.append(_Subject(layer, sorted(unique.values()), _one_row(sorted(unique.values()))))
+        whole = sorted(unique.values()), _one_row(sorted(unique.values()))
+        subjects.append(_Subject(layer, *whole, *whole))
     with _at_rest(network, evidence.seed):
         seen = _weigh(network, subjects, needs, evidence)
         observe(network, lambda look: watch_layers(network, layers, look), needs, evidence, seen)
     return seen
+
+
+def _names(axes: Sequence[Axis]) -> list[str]:
+    return list(dict.fromkeys(axis.tensor for axis in axes))
 
 
 def _parameters(network: nn.Module) -> dict[str, Tensor]:
@@ -160,13 +172,14 @@ def _weigh(
     """What the parameters themselves tell: all fields but what is observed while the network runs."""
     names = list(dict.fromkeys(name for subject in subjects for name in subject.tensors))
     parameters = _parameters(network)
-    changes = _changes(network, names, subjects, evidence) if "changes" in needs else {}
+    touched = list(dict.fromkeys(name for subject in subjects for name in subject.touched))
+    products = _products(network, touched, evidence) if "products" in needs else {}
     moved = _movement(network, names, evidence) if "movement" in needs else {}
     start = _start(parameters, names, evidence) if "start" in needs else {}
     return {
         one.name: Seen(
             weights=one.gather(parameters),
-            changes=changes.get(one.name),
+            products=one.gather_all(products) if "products" in needs else None,
             movement=one.gather(moved) if "movement" in needs else None,
             start=one.gather(start) if "start" in needs else None,
             # Its own for each group: equal widths would draw equal scores.
@@ -176,21 +189,16 @@ def _weigh(
     }
 
 
-def _changes(
-    network: nn.Module, names: Sequence[str], subjects: Sequence[_Subject], evidence: Evidence
-) -> dict[str, Tensor]:
-    """By subject's name, float32 [batches, units]: weight x gradient summed over each unit, a row a mini-batch."""
-    import torch
-
+def _products(network: nn.Module, names: Sequence[str], evidence: Evidence) -> dict[str, Tensor]:
+    """By parameter's name: itself x the gradient of the mean loss over all batches."""
     parameters = _parameters(network)
     tensors = [parameters[name] for name in names]
-    found: dict[str, list[Tensor]] = {one.name: [] for one in subjects}
-    for rows, _ in evidence.shares("changes"):
-        slopes = derivatives(evidence.loss_of(network, rows), tensors, "changes")
-        products = {name: one.detach() * slope for name, one, slope in zip(names, tensors, slopes, strict=True)}
-        for one in subjects:
-            found[one.name].append(one.gather(products).sum(dim=1))
-    return {name: torch.stack(rows) for name, rows in found.items()}
+    total = [one.detach() * 0 for one in tensors]
+    for rows, share in evidence.shares("products"):
+        slopes = derivatives(evidence.loss_of(network, rows), tensors, "products")
+        for sum_, slope in zip(total, slopes, strict=True):
+            sum_ += slope * share
+    return {name: one.detach() * slope for name, one, slope in zip(names, tensors, total, strict=True)}
 
 
 def _movement(network: nn.Module, names: Sequence[str], evidence: Evidence) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from models.data.parts import DataParts
 
 BATCH = 128
+"""Samples at once where importance is judged, if training does not take fewer (large pictures fill the memory)."""
 _NOUNS = {"filters": "channels", "heads": "heads", "neurons": "neurons"}
 
 
@@ -89,7 +90,7 @@ class Prune(Step[PruneParameters]):
                 remedy="please report this: it is a defect of ours",
             )
         if parameters.recalibrate:
-            recalibrate(net, batches_of(parts, parameters.samples))
+            recalibrate(net, batches_of(parts, parameters.samples, min(BATCH, parameters.schedule.batch)))
         network.keep(net, plan, work.out)
         return _summary(parameters, outcome, {"params": [whole.params, after.params], "macs": [whole.macs, after.macs]})
 
@@ -120,19 +121,19 @@ def prune_round(
         start = copy.deepcopy(original)
         replay(plan, start)
     example = (torch.from_numpy(parts.train.x[:2].copy()),)
-    everything = list(torch.split(torch.arange(len(parts.train)), BATCH)) if parameters.vocabulary else None
+    batch = min(BATCH, parameters.schedule.batch)
+    everything = list(torch.split(torch.arange(len(parts.train)), batch)) if parameters.vocabulary else None
     outcome = shrink(net, original, example, wish, _evidence(parts, start, parameters, work), everything)
     plan.actions += outcome.actions
     return outcome
 
 
-def batches_of(parts: DataParts, samples: int) -> list[tuple[Tensor, ...]]:
+def batches_of(parts: DataParts, samples: int, batch: int = BATCH) -> list[tuple[Tensor, ...]]:
     """The first `samples` training inputs in batches of one size, as the network takes them."""
     import torch
 
     x = torch.from_numpy(parts.train.x[:samples])
-    batches = torch.split(x, BATCH)
-    return [(batch,) for batch in batches if len(batch) == min(BATCH, len(x))]
+    return [(one,) for one in torch.split(x, batch) if len(one) == min(batch, len(x))]
 
 
 def _evidence(parts: DataParts, start: nn.Module | None, parameters: PruneParameters, work: Work) -> Evidence:
@@ -151,7 +152,7 @@ def _evidence(parts: DataParts, start: nn.Module | None, parameters: PruneParame
     return Evidence(
         loss_of=loss_of,
         inputs_of=lambda rows: (x[rows],),
-        batches=list(torch.split(torch.arange(min(len(x), parameters.samples)), BATCH)),
+        batches=list(torch.split(torch.arange(min(len(x), parameters.samples)), min(BATCH, parameters.schedule.batch))),
         start=start,
         metric_of=metric_of,
         seed=parameters.network.seed,

@@ -11,13 +11,13 @@ import torch
 from pipeline.pruning.criteria import CRITERIA, NEEDS, MissingEvidence, Seen
 
 WEIGHTS = torch.tensor([[3.0, -4.0], [0.5, 0.5], [-3.0, 3.0]])
-CHANGES = torch.tensor([[2.0, 1.0, -3.0], [-2.0, 1.0, 1.0]])  # two mini-batches
+PRODUCTS = torch.tensor([[2.0, -1.0, 0.5], [-2.0, 1.0, 1.0], [0.0, 0.25, 0.0]])
 
 
 def all_seen() -> Seen:
     return Seen(
         WEIGHTS,
-        changes=CHANGES,
+        products=PRODUCTS,
         movement=torch.tensor([[1.0, -3.0], [0.5, 0.25], [0.0, 2.0]]),
         start=torch.tensor([[2.0, -2.0], [0.5, 0.5], [3.0, 3.0]]),
         activations=torch.tensor([0.5, 2.0, 1.0]),
@@ -34,8 +34,8 @@ def all_seen() -> Seen:
         ("l2", [5.0, math.sqrt(0.5), math.sqrt(18)]),
         ("activation", [0.5, 2.0, 1.0]),
         ("apoz", [0.75, 0.0, 1.0]),
-        # Changes that cancel over mini-batches count all the same.
-        ("taylor", [2.0, 1.0, math.sqrt(5)]),
+        # What cancels within a unit counts all the same.
+        ("taylor", [3.5, 4.0, 0.25]),
         ("taylor-gate", [0.1, 0.0, 0.7]),
         # Signed: the first unit's weights move towards zero.
         ("movement", [-2.0, 0.75, 2.0]),
@@ -119,5 +119,4 @@ def test_one_unit_alone_has_a_score(name: str) -> None:
     # A layer is one unit.
     whole = all_seen()
     one = Seen(**{field.name: getattr(whole, field.name)[:1] for field in fields(Seen) if field.name != "seed"})
-    one.changes = CHANGES[:, :1]
     assert CRITERIA[name](one).shape == (1,)

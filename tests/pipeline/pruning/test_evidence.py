@@ -1,8 +1,9 @@
-"""What the parameters tell: weights, changes and start read off by hand, movement against a loop written out."""
+"""What the parameters tell: weights, products and start read off by hand, movement against a loop written out."""
 
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -35,19 +36,18 @@ def test_units_of_unequal_size_are_filled_up_with_zeros() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_changes_are_weight_times_gradient_of_each_mini_batch(name: str) -> None:
+def test_products_are_weight_times_gradient_of_the_mean_loss_of_makers_and_readers(name: str) -> None:
     network, groups, evidence, x, y = case(name)
-    seen = see(network, groups, needs("changes"), evidence)
-    for place, rows in enumerate(evidence.batches):
-        alone = copy.deepcopy(network).eval()
-        F.cross_entropy(alone(x[rows]), y[rows]).backward()  # type: ignore[no-untyped-call]
-        products = {key: one * one.grad for key, one in alone.named_parameters() if one.grad is not None}
-        for group in groups:
-            found = seen[group.name].changes
-            assert found is not None
-            assert found.shape == (len(evidence.batches), group.units)
-            torch.testing.assert_close(found[place], by_hand(group, products).sum(dim=1).detach())
-            assert float(found.abs().max()) > 1e-5
+    seen = see(network, groups, needs("products"), evidence)
+    alone = copy.deepcopy(network).eval()
+    F.cross_entropy(alone(x), y).backward()  # type: ignore[no-untyped-call]
+    products = {key: (one * one.grad).detach() for key, one in alone.named_parameters() if one.grad is not None}
+    for group in groups:
+        found = seen[group.name].products
+        assert found is not None
+        touched = replace(group, axes=tuple(replace(axis, makes=True) for axis in group.axes))
+        torch.testing.assert_close(found, by_hand(touched, products))
+        assert float(found.abs().max()) > 1e-5
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -113,11 +113,11 @@ def test_network_is_left_as_found_when_the_loss_fails_half_way() -> None:
 
 def test_frozen_parameters_have_evidence_too() -> None:
     network, groups, evidence, _, _ = case("residual")
-    free = see(network, groups, needs("changes", "movement", "gates"), evidence)
+    free = see(network, groups, needs("products", "movement", "gates"), evidence)
     network.requires_grad_(False)
-    frozen = see(network, groups, needs("changes", "movement", "gates"), evidence)
+    frozen = see(network, groups, needs("products", "movement", "gates"), evidence)
     for name in free:
-        for field in ("changes", "movement", "gates"):
+        for field in ("products", "movement", "gates"):
             assert torch.equal(getattr(free[name], field), getattr(frozen[name], field))
     assert not any(one.requires_grad for one in network.parameters())
 
