@@ -112,7 +112,8 @@ def choice_of(structure: Structure, actions: Sequence[Action]) -> Choice:
             continue
         assert len(verdicts) == 1, f"{group.name}: its tensors keep different units, {sorted(verdicts)}"
         (kept,) = verdicts
-        choice.append((group, list(kept)))
+        if len(kept) < group.units:  # else only a neighbour in the same concatenation was cut
+            choice.append((group, list(kept)))
     return choice
 
 

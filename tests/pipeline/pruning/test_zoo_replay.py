@@ -29,7 +29,7 @@ QUICK = ("resnet", "mobilenetv3", "vit-fused", "bert", "encoder-post-norm", "two
 
 
 def wish(entry: Entry, ratio: float) -> Wish:
-    blocks = 0.5 if entry.layers else 0.0
+    blocks = 0.5 if entry.layers > 1 else 0.0  # one layer alone may hold all heads
     shares = dict.fromkeys(entry.kinds, ratio)
     return Wish(blocks=blocks, criterion="taylor-gate", min_width=1, **shares)  # type: ignore[arg-type]
 
