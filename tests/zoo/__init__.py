@@ -14,7 +14,9 @@ from tests.zoo import (
     refused,
     residual,
     shuffle,
-    traps,
+    traps_mixed,
+    traps_rows,
+    traps_shaped,
     vit,
     words,
 )
@@ -22,6 +24,6 @@ from tests.zoo import (
 ZOO = {
     **residual.ENTRIES, **mobile.ENTRIES, **efficientnet.ENTRIES, **concat.ENTRIES, **shuffle.ENTRIES, **vit.ENTRIES,
     **encoder.ENTRIES, **bert.ENTRIES, **plain.ENTRIES, **many.ENTRIES, **words.ENTRIES, **raw.ENTRIES,
-    **traps.ENTRIES,
+    **traps_mixed.ENTRIES, **traps_shaped.ENTRIES, **traps_rows.ENTRIES,
 }  # fmt: skip
 REFUSED = refused.ENTRIES
