@@ -127,9 +127,14 @@ def measure(module: nn.Module, x: Tensor) -> Size:
     fast = torch.backends.mha.get_fastpath_enabled()
     # The counter knows neither the CPU's fused attention nor the fast path of nn.MultiheadAttention.
     torch.backends.mha.set_fastpath_enabled(False)
+    # Its hooks trip over a view of a parameter that wants a gradient.
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    module.requires_grad_(False)
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             module(x)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        for parameter in trained:
+            parameter.requires_grad_(True)
     return Size(sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2)

@@ -285,7 +285,7 @@ def test_inv_installs_what_the_task_needs_and_no_more(project: Path) -> None:
         (("setup", "build"), "base, build"),
         (("deploy", "--model", "text"), "base, build"),
         (("explain", "train"), "base, build"),
-        (("bench.pruning", "--quick"), "base, build, bench, text"),
+        (("bench.pruning", "--quick"), "base, build, bench, text, vision"),
         (("lint", "test"), "base, build, dev, text, vision, bench"),
         (("setup", "text", "--help"), "base"),
         (("devices.list",), "base"),

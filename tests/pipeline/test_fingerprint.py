@@ -75,7 +75,8 @@ def test_code_comments_docstrings_and_layout_do_not_count(copied: Path) -> None:
 @pytest.mark.parametrize(
     ("step", "module"),
     [
-        ("train", "pipeline/steps/train.py"), ("train", "pipeline/training/loop.py"), ("train", "pipeline/steps/base.py"),
+        ("train", "pipeline/steps/train.py"), ("train", "pipeline/training/loop.py"),
+        ("train", "pipeline/steps/base.py"),
         ("distil", "pipeline/distillation/transfer.py"), ("prune", "pipeline/pruning/selection.py"),
         ("export", "pipeline/export/lean.py"), ("quantise", "pipeline/quantization/static.py"),
         ("check", "pipeline/export/compare.py"), ("bundle", "device_agents/bundle.py"),

@@ -55,7 +55,7 @@ def test_measure_feeds_token_numbers_as_they_are(device: Device, tmp_path: Path)
     assert result["error"] is None
     session = onnxruntime.InferenceSession(str(made.model_file), providers=["CPUExecutionProvider"])
     answers = [int(session.run(None, {"x": row[None]})[0].argmax()) for row in x]
-    assert result["accuracy"]["value"] == pytest.approx(float((answers == y).mean()), abs=1e-9)
+    assert result["accuracy"]["value"] == pytest.approx(float(np.mean(answers == y)), abs=1e-9)
 
 
 def test_measure_without_evaluation_makes_tokens_that_any_vocabulary_has(device: Device, tmp_path: Path) -> None:

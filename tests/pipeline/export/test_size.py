@@ -81,7 +81,7 @@ def test_zeros_of_the_network_are_in_the_float_file_and_in_the_int8_file(name: s
     zeros = sum(one.zeros for one in sparsify(net, 0.9))
     sparse = to_onnx(net, x[:1], 20)
     size = file_size(sparse)
-    assert (size.zeros, size.zeros / size.weighed) == (zeros, pytest.approx(0.9, abs=0.01))
+    assert (size.zeros, size.zeros / size.weighed) == (zeros, pytest.approx(0.9, abs=0.01))  # type: ignore[comparison-overlap]
     assert (size.macs, size.weights) == (file_size(dense).macs, file_size(dense).weights)
     int8 = quantise_static(sparse, x.numpy(), "uint8", True, False)
     assert file_size(int8).weighed == size.weighed

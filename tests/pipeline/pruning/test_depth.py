@@ -84,8 +84,8 @@ def test_layer_scores_of_the_gate_predict_the_loss_without_the_layer() -> None:
     """A layer scaled down so far that the loss is linear in it: its gate's derivative is the change of the loss."""
     net = stack(16, 16)
     with torch.no_grad():
-        net[1].down.weight.mul_(1e-3)  # type: ignore[union-attr]
-        net[1].down.bias.mul_(1e-3)  # type: ignore[union-attr]
+        net[1].down.weight.mul_(1e-3)  # type: ignore[operator, union-attr]
+        net[1].down.bias.mul_(1e-3)  # type: ignore[operator, union-attr]
     given = evidence_of(net)
     one = [torch.tensor([5])]
     single = Evidence(given.loss_of, given.inputs_of, one)
@@ -141,7 +141,7 @@ def test_least_important_by_metric_are_judged_anew_after_each_is_gone() -> None:
     def metric(net: nn.Module) -> float:
         there = tuple(next(layer.parameters(), None) is not None for layer in list(net)[:3])  # type: ignore[call-overload]
         calls.append(there)
-        return worth[there]
+        return worth[there]  # type: ignore[index]
 
     given.metric_of = metric
     assert least_important(net, ["0", "1", "2"], 2, "l1", "metric", given) == ["0", "2"]

@@ -246,7 +246,7 @@ def test_module_that_only_passes_its_input_on_is_no_layer() -> None:
 def test_layers_are_found_whatever_the_batch_statistics_are() -> None:
     net = pictured(Inverted(8))
     with torch.no_grad():
-        for part in net[2].modules():
+        for part in net[2].modules():  # type: ignore[index]
             if isinstance(part, nn.BatchNorm2d):
                 assert part.running_mean is not None
                 part.running_mean.fill_(3.0)
@@ -281,7 +281,7 @@ def test_layers_of_a_bert_are_found() -> None:
         vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=32
     )
     torch.manual_seed(0)
-    net = transformers.BertModel(config).eval()
+    net = transformers.BertModel(config).eval()  # type: ignore[no-untyped-call]
     numbers = torch.randint(1, 50, (2, 7), generator=torch.Generator().manual_seed(0))
     assert find_layers(net, (numbers,))[0] == [f"encoder.layer.{place}" for place in range(3)]
 
@@ -320,7 +320,7 @@ def test_layers_are_found_whatever_the_weights_are() -> None:
 
 def test_layers_finding_leaves_the_network_as_it_was() -> None:
     net = around(Layer(), Stage(2)).train()
-    net[1].eval()
+    net[1].eval()  # type: ignore[index]
     before, modes = copy.deepcopy(net.state_dict()), [module.training for module in net.modules()]
     find_layers(net, (tokens(),))
     assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
@@ -332,7 +332,7 @@ def test_network_without_layers_shares_its_tensors_with_the_one_that_has_them() 
     net, x = around(Layer(), Layer()), tokens()
     left = without(net, ["1"])
     with torch.no_grad():
-        assert torch.equal(left(x), net[3](net[2](net[0](x))))
-        net[0].weight.zero_()
-        assert torch.equal(left(x), net[3](net[2](net[0](x))))
-    assert isinstance(net[1], Layer)
+        assert torch.equal(left(x), net[3](net[2](net[0](x))))  # type: ignore[index]
+        net[0].weight.zero_()  # type: ignore[index]
+        assert torch.equal(left(x), net[3](net[2](net[0](x))))  # type: ignore[index]
+    assert isinstance(net[1], Layer)  # type: ignore[index]

@@ -402,7 +402,7 @@ def test_shrink_proposes_a_wish_that_works() -> None:
     """What the errors say to type is true."""
     for kind, share in (("filters", 0.05), ("filters", 0.99), ("macs", 0.99)):
         net = nets.make("resnet")
-        wish = {"criterion": "l1", "min_width": 4, "alignment": 8}
+        wish: dict[str, Any] = {"criterion": "l1", "min_width": 4, "alignment": 8}
         asked: Any = {"budget": (kind, share)} if kind == "macs" else {kind: share}
         with pytest.raises(ImpossibleRatio) as caught:
             _shrink(net, nets.make("resnet"), Wish(**wish, **asked))
@@ -423,7 +423,7 @@ def test_shrink_where_no_channel_can_be_cut_gives_the_reasons() -> None:
 def test_shrink_of_weights_that_are_not_finite_names_the_module() -> None:
     net = nets.make("vgg")
     with torch.no_grad():
-        net.get_submodule("3").weight[0, 0, 0, 0] = float("nan")  # type: ignore[index]
+        net.get_parameter("3.weight")[0, 0, 0, 0] = float("nan")
     with pytest.raises(ImpossibleRatio, match="NaN or infinite") as caught:
         _shrink(net, nets.make("vgg"), WISH)
     assert caught.value.where == "3"

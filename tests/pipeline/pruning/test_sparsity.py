@@ -91,10 +91,10 @@ def test_local_zeros_are_the_share_of_each_tensor(share: float, seed: int, ties:
 def test_global_takes_more_from_the_layer_of_small_weights() -> None:
     net = _small()
     with torch.no_grad():
-        net[4].weight.mul_(0.01)
+        net[4].weight.mul_(0.01)  # type: ignore[operator]
     shares = {one.tensor: one.zeros / one.of for one in sparsify(net, 0.5)}
     assert shares["4.weight"] > 0.99 > shares["0.weight"]
-    assert net[4].weight.count_nonzero() == 1  # the layer is not lost whole
+    assert net[4].weight.count_nonzero() == 1  # the layer is not lost whole  # type: ignore[operator, operator]
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])
@@ -192,7 +192,7 @@ def test_only_the_named_weights_change() -> None:
     before = _weights(net)
     actions = sparsify(net, 0.5, names=["4.weight"])
     assert [(one.tensor, one.zeros, one.of) for one in actions] == [("4.weight", 100, 200)]
-    assert torch.equal(before["0.weight"], net[0].weight)
+    assert torch.equal(before["0.weight"], net[0].weight)  # type: ignore[arg-type]
     assert share_of_zeros(net, ["4.weight"]) == 0.5
     assert share_of_zeros(net) == pytest.approx(100 / 752)
 
@@ -226,7 +226,7 @@ def test_impossible_request_is_refused_and_changes_nothing(how: dict[str, object
 def test_diverged_weights_are_refused() -> None:
     net = _small()
     with torch.no_grad():
-        net[4].weight[0, 0] = math.nan
+        net[4].weight[0, 0] = math.nan  # type: ignore[operator]
     with pytest.raises(CantSparsify, match="no numbers"):
         sparsify(net, 0.5)
 
@@ -238,7 +238,7 @@ def test_hold_puts_exact_zeros_back_after_momentum_and_weight_decay_moved_them()
 
     def step() -> None:
         optimiser.zero_grad()
-        nn.functional.cross_entropy(net(x), y).backward()
+        nn.functional.cross_entropy(net(x), y).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     step()  # momentum from before the pruning is there
@@ -260,12 +260,12 @@ def test_lost_names_the_weight_whose_promised_zeros_are_gone() -> None:
     actions = sparsify(net, 0.5, "2:4")
     assert lost(net, actions) == ""
     with torch.no_grad():  # as many zeros as before, but one of them has moved into the next run
-        run = net[1].weight[0, :8]
+        run = net[1].weight[0, :8]  # type: ignore[index]
         run[int((run[:4] == 0).nonzero()[0])] = 1.0
         run[4 + int((run[4:] != 0).nonzero()[0])] = 0.0
     assert lost(net, actions) == "'1.weight' has runs of four with more than two weights"
     with torch.no_grad():
-        net[0].weight[net[0].weight == 0] = 1e-9
+        net[0].weight[net[0].weight == 0] = 1e-9  # type: ignore[operator]
     assert lost(net, actions) == "'0.weight' has 0 zeros, its plan says 216"
 
 
@@ -273,6 +273,6 @@ def test_lost_takes_the_last_promise_of_a_tensor() -> None:
     net = _small()
     first = sparsify(net, 0.9)
     with torch.no_grad():
-        net[4].weight.fill_(1.0)
+        net[4].weight.fill_(1.0)  # type: ignore[operator]
     assert lost(net, first).startswith("'4.weight' has 0 zeros")
     assert lost(net, [*first, *sparsify(net, 0.6, scope="local")]) == ""
