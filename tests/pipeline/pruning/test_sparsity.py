@@ -94,7 +94,8 @@ def test_global_takes_more_from_the_layer_of_small_weights() -> None:
         net[4].weight.mul_(0.01)  # type: ignore[operator]
     shares = {one.tensor: one.zeros / one.of for one in sparsify(net, 0.5)}
     assert shares["4.weight"] > 0.99 > shares["0.weight"]
-    assert net[4].weight.count_nonzero() == 1  # the layer is not lost whole  # type: ignore[operator, operator]
+    # The layer is not lost whole.
+    assert net[4].weight.count_nonzero() == 1  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])
