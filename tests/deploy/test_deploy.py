@@ -135,6 +135,8 @@ def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, 
     own = tmp_path / "digits.toml"
     own.write_text(
         recipe.read_text().replace("[metric]", '[metric]\nname = "worst_class.py:recall"').replace("0.95", "0.5")
+        # One picture of the worst class of 200 is five points of it: INT8 may lose more than a check allows by default.
+        + "\n[check]\nmetric_drop = 0.3\n"
     )
     ended = run(
         own_state, "deploy", "--model", str(own), "--target", "raspberry-pi", "--json", str(tmp_path / "o.json")
