@@ -73,8 +73,12 @@ class Atoms:
     def mark_heads(self, atoms: Iterable[int]) -> None:
         self._heads.update(self.root(atom) for atom in atoms if atom != NOBODY)
 
+    def heads(self) -> set[int]:
+        """The roots of all sets that were marked as heads."""
+        return {self.root(head) for head in self._heads}
+
     def is_head(self, atom: int) -> bool:
-        return self.root(atom) in {self.root(head) for head in self._heads} if self._heads else False
+        return self.root(atom) in self.heads()
 
     def join_all(self, one: Tensor, other: Tensor, why: str = "") -> None:
         """Joins two label tensors (int64, of one shape after broadcasting) position by position."""

@@ -82,7 +82,7 @@ def _groups(tracer: Tracer, network: nn.Module) -> tuple[list[Group], dict[str, 
     order = {name: place for place, (name, _) in enumerate(network.named_modules())}
     found: list[tuple[int, Group]] = []
     alone = _reasons(tracer, network)
-    heads = {atoms.root(root) for root in list(members) if atoms.is_head(root)}
+    heads = atoms.heads()
     for keys, roots in families.items():
         makers = [key for key in keys if key in tracer.made or key not in tracer.read]
         weights = [key for key in makers if _layer(network, key[0])]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgewright.errors import EdgewrightError
 from pipeline.pruning.plan import PruningPlan, actions_for, replay
-from pipeline.pruning.trial import masked, outputs
+from pipeline.pruning.trial import apart, masked, outputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +34,7 @@ def cut_proven(network: nn.Module, choice: list[tuple[Group, list[int]]], exampl
         got = outputs(network, example)
     except Exception as error:  # the user's forward may raise anything
         raise WrongCut(f"The forward pass fails after the cut: {error}", where=names, remedy=REPORT) from error
-    if (worst := _apart(wanted, got)) > EXACT:
+    if (worst := apart(wanted, got, _scale)) > EXACT:
         raise WrongCut(
             f"The cut network's outputs differ from the masked one's by {worst:.2g} of their spread",
             where=names,
@@ -42,17 +42,6 @@ def cut_proven(network: nn.Module, choice: list[tuple[Group, list[int]]], exampl
         )
 
 
-def _apart(wanted: list[Tensor], got: list[Tensor]) -> float:
-    """Worst difference as a share of the outputs' spread (of their size, where they hardly differ)."""
-    import torch
-
-    if [one.shape for one in wanted] != [one.shape for one in got]:
-        return float("inf")
-    worst = 0.0
-    for one, other in zip(wanted, got, strict=True):
-        if not one.is_floating_point() or not one.numel():
-            continue
-        scale = max(float(one.std(correction=0)), 1e-2 * float(one.abs().max()), 1e-6)
-        gap = float((one - other).abs().max()) / scale
-        worst = max(worst, gap if bool(torch.isfinite(other).all()) else float("inf"))
-    return worst
+def _scale(one: Tensor) -> float:
+    """The outputs' spread; where they hardly differ from each other, a hundredth of their size."""
+    return max(float(one.std(correction=0)), 1e-2 * float(one.abs().max()), 1e-6)

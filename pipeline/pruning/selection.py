@@ -143,9 +143,13 @@ def _best_first(scores: Tensor) -> list[float]:
     return sorted((float(score) for score in scores), reverse=True)
 
 
-def most_important(scores: Tensor, count: int) -> list[int]:
-    """Indices of the `count` largest scores, sorted; of equal ones the first stay."""
+def most_to_least(scores: Tensor) -> list[int]:
+    """All units, the most important first; of equal ones the first comes first."""
     import torch
 
-    order = torch.argsort(scores, descending=True, stable=True)
-    return sorted(int(index) for index in order[:count])
+    return [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)]
+
+
+def most_important(scores: Tensor, count: int) -> list[int]:
+    """Indices of the `count` largest scores, sorted; of equal ones the first stay."""
+    return sorted(most_to_least(scores)[:count])

@@ -14,7 +14,7 @@ from pipeline.pruning.evidence import Evidence, see
 from pipeline.pruning.layers import evaluating, find_layers
 from pipeline.pruning.plan import Action, PruningPlan, Remove, actions_for, replay
 from pipeline.pruning.proven import REPORT, WrongCut, cut_proven
-from pipeline.pruning.selection import ImpossibleRatio, most_important
+from pipeline.pruning.selection import ImpossibleRatio, most_to_least
 from pipeline.pruning.sizes import same_shapes, size_of, stored_numbers
 from pipeline.pruning.trial import outputs
 from pipeline.pruning.vocabulary import find_embeddings, rows_action, used_rows
@@ -194,7 +194,7 @@ def _narrow(
     else:
         widths = by_shares(rooms, scores, wish, outcome.left_alone)
     choice = [
-        (group, most_important(scores[group.name], widths[group.name]))
+        (group, sorted(orders[group.name][: widths[group.name]]))
         for group in groups
         if widths[group.name] < group.units
     ]
@@ -208,13 +208,6 @@ def _narrow(
             where=", ".join(group.name for group, _ in choice),
             remedy=REPORT,
         )
-
-
-def most_to_least(scores: Tensor) -> list[int]:
-    """All units, the most important first, as `most_important` takes them."""
-    import torch
-
-    return [int(unit) for unit in torch.argsort(scores, descending=True, stable=True)]
 
 
 def _allowed(structure: Structure, wish: Wish, outcome: Outcome) -> list[Group]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -61,19 +61,23 @@ def difference(network: nn.Module, choice: Choice, example: tuple[Tensor, ...]) 
     return apart(outputs(masked(network, choice), example), outputs(cut_copy(network, choice), example))
 
 
-def apart(wanted: Sequence[Tensor], got: Sequence[Tensor]) -> float:
-    """Worst difference of two lists of outputs as a share of the first one's spread."""
+def spread(one: Tensor) -> float:
+    """What a difference is measured by: the standard deviation, of a single number its size."""
+    return max(float(one.std()) if one.numel() > 1 else float(one.abs().max()), 1e-12)
+
+
+def apart(wanted: Sequence[Tensor], got: Sequence[Tensor], scale: Callable[[Tensor], float] = spread) -> float:
+    """Worst difference of two lists of outputs as a share of the first one's `scale`; infinite where shapes differ."""
     import torch
 
     worst = 0.0
     if [one.shape for one in wanted] != [one.shape for one in got]:
         return float("inf")
     for one, other in zip(wanted, got, strict=True):
-        if not one.is_floating_point():
+        if not one.is_floating_point() or not one.numel():
             continue
-        spread = float(one.std()) if one.numel() > 1 else float(one.abs().max())
-        gap = float((one - other).abs().max()) / max(spread, 1e-12)
-        worst = max(worst, gap if torch.isfinite(other).all() else float("inf"))
+        gap = float((one - other).abs().max()) / scale(one)
+        worst = max(worst, gap if bool(torch.isfinite(other).all()) else float("inf"))
     return worst
 
 

@@ -47,3 +47,24 @@ class CutsAfter(Silent):
         self.left -= int(amount)
         if amount and self.left <= 0:
             raise Cut
+
+
+def killed_in_the_third_epoch(module: str, run: str) -> str:
+    """A program that trains `run`, an expression with names of `module`, into argv[1] and kills itself midway."""
+    return f"""
+import os, signal, sys
+from pathlib import Path
+from edgewright.progress import Silent
+from pipeline.training import train
+from {module} import *
+from tests.pipeline.training.runs import STEPS
+
+class Kills(Silent):
+    left = 2 * STEPS + 2  # in the middle of the third epoch
+    def advance(self, amount=1.0, note=""):
+        self.left -= amount
+        if self.left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+train({run}, Path(sys.argv[1]), Kills())
+"""

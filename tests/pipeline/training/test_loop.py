@@ -14,24 +14,18 @@ from torch import Tensor, nn
 from edgewright.progress import Silent
 from pipeline.network import weights_of
 from pipeline.training import Run, TrainingFailed, TrainResult, cross_entropy, train
-from tests.pipeline.training.runs import SCHEDULE, STEPS, Cut, CutsAfter, run_of, samples, small
+from tests.pipeline.training.runs import (
+    SCHEDULE,
+    STEPS,
+    Cut,
+    CutsAfter,
+    killed_in_the_third_epoch,
+    run_of,
+    samples,
+    small,
+)
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from edgewright.progress import Silent
-from pipeline.training import train
-from tests.pipeline.training.runs import STEPS, run_of
-
-class Kills(Silent):
-    left = 2 * STEPS + 2  # in the middle of the third epoch
-    def advance(self, amount=1.0, note=""):
-        self.left -= amount
-        if self.left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-train(run_of(), Path(sys.argv[1]), Kills())
-"""
+KILLED = killed_in_the_third_epoch("tests.pipeline.training.runs", "run_of()")
 
 
 @pytest.fixture(scope="module")
