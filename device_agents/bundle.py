@@ -19,13 +19,20 @@ _REBUILD = "build it again: ./inv deploy (a damaged artifact: ./inv store verify
 
 
 class Tensor(BaseModel):
-    """One input or output of a model. shape: an axis that is left open is a name."""
+    """One input or output of a model. shape, dtype: as the file has them; an axis that is left open is a name.
+
+    layout: "channels-last" where samples come as [N, C, ...] and the file wants [N, ..., C]; else None. scale and
+    zero_point of an integer input or output that stands for a float: float = (integer - zero_point) * scale.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     dtype: str
     shape: list[int | str]
+    layout: Literal["channels-last"] | None = None
+    scale: float | None = Field(None, gt=0)
+    zero_point: int | None = None
 
 
 class Manifest(BaseModel):
@@ -59,8 +66,13 @@ class Manifest(BaseModel):
     def canonical(self) -> builtins.bytes:
         """The manifest as it is written, byte for byte."""
         content = self.model_dump(mode="json", by_alias=True)
-        if self.download is None:  # as earlier versions wrote it: their digests hold
+        # As earlier versions wrote it: their digests hold.
+        if self.download is None:
             del content["download"]
+        for tensor in [*content["inputs"], *content["outputs"]]:
+            for key in ("layout", "scale", "zero_point"):
+                if tensor[key] is None:
+                    del tensor[key]
         return canonical_json(content)
 
     @property

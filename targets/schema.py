@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from edgewright.errors import EdgewrightError
 from edgewright.toml import BadToml, by_name, describe, read_toml
 
-Precision = Literal["float32", "int8"]
+RuntimeName = Literal["onnxruntime", "litert", "tflite-runtime", "benchmark_model", "torch"]
+Format = Literal["onnx", "ort", "tflite", "torchscript", "pt2"]
+Precision = Literal["float32", "float16", "int8", "dynamic"]
 Sparsity = Literal["2:4"]
 BUILT_IN = Path(__file__).parent
+
+FORMATS: Mapping[str, tuple[Format, ...]] = {
+    "onnxruntime": ("onnx", "ort"),
+    "litert": ("tflite",),
+    "tflite-runtime": ("tflite",),
+    "benchmark_model": ("tflite",),
+    "torch": ("torchscript", "pt2"),
+}
+"""What each runtime loads; the first is what it gets unless the target says otherwise."""
+TENSORRT = "TensorrtExecutionProvider"
 
 
 class UnknownTarget(EdgewrightError):
@@ -35,6 +56,7 @@ class Int8(_Strict):
     )
     per_channel: bool = Field(True, description="one scale per output channel of a weight")
     symmetric_activations: bool = Field(False, description="TensorRT wants it")
+    integer_io: bool = Field(False, description="the file takes and gives integers: no float at either end")
 
 
 class Limits(_Strict):
@@ -49,25 +71,78 @@ class Limits(_Strict):
 
 
 class Sensors(_Strict):
-    """Where this kind of device tells its state; the agent reads what is there and reports null for the rest."""
+    """What this kind of device tells of itself, and by what. The agent reads whatever is there; what is named here and
+    missing is said in the report."""
 
-    throttling: Literal["vcgencmd"] | None = None
-    temperature: Literal["thermal-zone", "vcgencmd"] | None = "thermal-zone"
+    throttling: Literal["vcgencmd", "thermalservice"] | None = None
+    temperature: Literal["thermal-zone", "vcgencmd", "tegrastats", "thermalservice"] | None = None
+    power: Literal["ina3221", "tegrastats", "pmic"] | None = None
+    power_mode: Literal["nvpmodel"] | None = None
+
+
+class Runtime(_Strict):
+    """One runtime of a kind of device, and what is built for it."""
+
+    name: RuntimeName
+    format: Format = Field("onnx", validate_default=True, description="what the runtime loads; left out: its usual one")
+    precisions: tuple[Precision, ...] = Field(
+        ("float32", "int8"), description="float16 and dynamic range are for TFLite, float16 for TensorRT as well"
+    )
+    source: Literal["wheel", "device", "either"] = Field(
+        "wheel",
+        description="wheel: we bring it; device: the device's own Python has it (NVIDIA's build, Termux's package); "
+        "either: the device's own where it has one",
+    )
+    opset: int = Field(20, ge=18, le=20, description="onnxruntime 1.19 (Python 3.8 boards) refuses opset 23")
+    providers: tuple[str, ...] = Field(
+        (), description="what it shall run on, best first; falling back to another is a failure; empty: no wish"
+    )
+    options: Mapping[str, Mapping[str, str | int | bool]] = Field(
+        default_factory=dict, description="options of a provider, by its name"
+    )
+    int8: Int8 = Int8()
+
+    @field_validator("format", mode="before")
+    @classmethod
+    def _usual(cls, value: object, info: ValidationInfo) -> object:
+        # "onnx" is only the field's default: a runtime that can't load it takes its own first format.
+        known = FORMATS.get(info.data.get("name", ""), ("onnx",))
+        return known[0] if value == "onnx" and known[0] != "onnx" else value
+
+    @model_validator(mode="after")
+    def _possible(self) -> Runtime:
+        if self.format not in FORMATS[self.name]:
+            raise ValueError(f"{self.name} loads {' or '.join(FORMATS[self.name])}, not {self.format}")
+        if "float32" not in self.precisions or len(set(self.precisions)) != len(self.precisions):
+            raise ValueError("name each precision once, float32 among them: it is what the others are compared with")
+        if self.name == "torch" and set(self.precisions) != {"float32"}:
+            raise ValueError("for torch only float32 is built")
+        if self.format in ("onnx", "ort"):
+            if "dynamic" in self.precisions:
+                raise ValueError("dynamic range is built for TFLite only")
+            if "float16" in self.precisions and TENSORRT not in self.providers:
+                raise ValueError(f"float16 needs {TENSORRT} among the providers: the CPU computes ONNX in float32")
+            if self.int8.integer_io:
+                raise ValueError("int8.integer_io is for TFLite only")
+        if self.name == "torch" and self.source != "device":
+            raise ValueError('torch is too big to bring along: source = "device"')
+        if unknown := sorted(set(self.options) - set(self.providers)):
+            raise ValueError(f"options for {unknown[0]}, which is not among the providers")
+        return self
 
 
 class Target(_Strict):
-    """One kind of device. `name` is the file's stem."""
+    """One kind of device. `name` is the file's stem. The first runtime's trained float32 model is the base that every
+    other variant is compared with."""
 
     name: str
     description: str = ""
-    runtime: Literal["onnxruntime"] = "onnxruntime"
-    format: Literal["onnx"] = "onnx"
-    opset: int = Field(20, ge=18, le=20, description="onnxruntime 1.19 (Python 3.8 boards) refuses opset 23")
-    providers: tuple[str, ...] = Field(
-        ("CPUExecutionProvider",), description="what the runtime shall run on, best first; falling back is a failure"
-    )
-    precisions: tuple[Precision, ...] = ("float32", "int8")
     machines: tuple[str, ...] = Field((), description="uname -m of such devices; empty means any")
+    runtime: tuple[Runtime, ...] = Field(
+        (Runtime(name="onnxruntime", providers=("CPUExecutionProvider",)),),
+        min_length=1,
+        description="one table [[runtime]] each; the variants of all compete on the device",
+    )
     alignment: int = Field(8, ge=1, le=128, description="kept channels are a multiple of this")
     sparsity: tuple[Sparsity, ...] = Field(
         (),
@@ -76,15 +151,15 @@ class Target(_Strict):
     )
     threads: int = Field(1, ge=1, le=64)
     cpus: Literal["auto"] | tuple[int, ...] = Field("auto", description="cores to pin to; auto takes the idlest")
-    int8: Int8 = Int8()
     limits: Limits = Limits()
     sensors: Sensors = Sensors()
 
-    @field_validator("precisions")
+    @field_validator("runtime")
     @classmethod
-    def _has_float(cls, value: tuple[Precision, ...]) -> tuple[Precision, ...]:
-        if "float32" not in value or len(set(value)) != len(value):
-            raise ValueError("name each precision once, float32 among them: it is what the others are compared with")
+    def _distinct(cls, value: tuple[Runtime, ...]) -> tuple[Runtime, ...]:
+        labels = [runtime.name for runtime in value]
+        if len(set(labels)) != len(labels):
+            raise ValueError("name each runtime once")
         return value
 
 

@@ -17,7 +17,10 @@ class RemoteBundle(BaseModel):
 
 
 class JobVariant(BaseModel):
-    """One variant of a job. save_outputs: path on the device for the first output (float32 .npy), or None."""
+    """One variant of a job. save_outputs: path on the device for the first output (float32 .npy), or None.
+
+    providers: what onnxruntime shall run on, best first (empty: its CPU); options: of a provider, by its name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,11 +28,15 @@ class JobVariant(BaseModel):
     bundle: RemoteBundle
     format: str = "onnx"
     runtime: str = "onnxruntime"
+    precision: str = "float32"
+    providers: list[str] = Field(default_factory=list)
+    options: dict[str, dict[str, str | int | bool]] = Field(default_factory=dict)
     save_outputs: str | None = None
 
 
 class Job(BaseModel):
-    """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N].
+    """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: how
+    many of them the accuracy pass takes, None for all.
 
     processes: fresh processes per variant; blocks: timed blocks per process, interleaved over the variants; samples and
     block_seconds: the least of each block, which ends after block_limit_seconds at the latest (then with three samples
@@ -45,6 +52,7 @@ class Job(BaseModel):
     variants: list[JobVariant] = Field(min_length=1)
     evaluation: str | None = None
     evaluation_batch: int = Field(64, ge=1)
+    evaluation_samples: int | None = Field(None, ge=1)
     threads: int = Field(1, ge=1)
     cpus: Literal["auto"] | list[int] = "auto"
     processes: int = Field(3, ge=1)
@@ -77,6 +85,9 @@ class Job(BaseModel):
                 "digest": variant.bundle.digest,
                 "runtime": variant.runtime,
                 "runtime_folder": runtime_folders[variant.runtime],
+                "precision": variant.precision,
+                "providers": variant.providers,
+                "options": variant.options,
                 "save_outputs": variant.save_outputs,
             }
             for variant in self.variants
