@@ -14,6 +14,8 @@ EXTRAS = {
     "text": "transformers",
     "vision": "efficientnet_lite_pytorch",
     "bench": "torch_pruning",
+    "tflite": "litert_torch",
+    "oracle": "tensorflow",
     "dev": "pytest",
 }
 

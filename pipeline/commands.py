@@ -33,12 +33,11 @@ def deploy(
         _show_reasons(project, plan)
         return None
     shown = _Shown()
-    job = Deploy(project, model, target, device, for_stream(), shown, _note, wait)
+    job = Deploy(project, model, target, device, for_stream(), shown, _note, _show_skipped, wait)
     print(
-        f"{job.plan.recipe.name} > {job.plan.target.name}     device: {where_it_runs(job.entry, job.plan.target.name)}",
+        f"{job.recipe.name} > {job.kind.name}     device: {where_it_runs(job.entry, job.kind.name)}",
         flush=True,
     )
-    _show_skipped(job.plan)
     outcome = job.run()
     if json_file:
         write_atomically(Path(json_file), pretty_json(outcome))
@@ -120,12 +119,24 @@ def targets() -> None:
     for name in target_files(project.root):
         try:
             target = read_target(name, project.root)
-            print(
-                f"  {name:<14} {target.runtime}, {' and '.join(target.precisions)}, "
-                f"channels by {target.alignment}; {target.description}"
-            )
+            ways = "; ".join(f"{one.name} ({one.format}: {', '.join(one.precisions)})" for one in target.runtime)
+            print(f"  {name:<16} {target.description}\n  {'':<16} {ways}; channels by {target.alignment}")
         except EdgewrightError as error:
-            print(f"  {name:<14} can't be read: {error.what} ({error.where})")
+            print(f"  {name:<16} can't be read: {error.what} ({error.where})")
+
+
+def check_target(file: str) -> None:
+    """Reads one target file and says what it comes to. Raises UnknownTarget, BadTarget."""
+    project = Project.here()
+    target = read_target(file if file.endswith(".toml") else f"{file}.toml" if "/" in file else file, project.root)
+    print(f"{target.name}: sound")
+    for place, one in enumerate(target.runtime):
+        wish = f", on {' or '.join(one.providers)}" if one.providers else ""
+        where = {"wheel": "brought along", "device": "the device's own", "either": "the device's own, else brought"}
+        print(f"  {'and' if place else 'runs'} {one.name} ({where[one.source]}): {one.format} in {', '.join(one.precisions)}{wish}")
+    limits = target.limits.model_dump(exclude_none=True)
+    print(f"  machines {', '.join(target.machines) or 'any'}; {target.threads} thread(s); channels by {target.alignment}")
+    print(f"  limits   {', '.join(f'{key} {value:g}' for key, value in limits.items()) or 'none'}")
 
 
 def double(target: str, farm: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +11,23 @@ from typing import Any
 from device_agents.bundle import read_bundle
 from device_agents.errors import BundleError
 from device_agents.farm import page
-from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import DeviceEntry, Inventory
-from device_agents.farm.job import Job, JobVariant
+from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.report import Report
 from device_agents.farm.verdict import Metric
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
 from pipeline.build import Builder, Done, bundle_folder
-from pipeline.metrics import metric
 from pipeline.outcome import Measured, outcome_of
+from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
+from pipeline.session import Session
 from pipeline.steps.base import Places
-from pipeline.steps.samples import FILE as EVALUATION
 from pipeline.store import Artifact
-from targets.schema import read_target
 
-TOP1 = "top-1"
+from targets.schema import read_target
 
 
 class NothingBuilt(EdgewrightError):
@@ -42,7 +40,8 @@ class WrongMachine(EdgewrightError):
 
 @dataclass
 class Deploy:
-    """One deploy. `say` gets each step as it is done, `note` a line of plain text."""
+    """One deploy. `say` gets each step as it is done, `note` a line of plain text, `planned` the plan once the device
+    has said which of the target's runtimes it can have."""
 
     project: Project
     model: str
@@ -51,56 +50,59 @@ class Deploy:
     progress: Progress
     say: Callable[[Done], None]
     note: Callable[[str], None]
+    planned: Callable[[Plan], None]
     wait_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self.plan = make_plan(read_recipe(self.model, self.project.root), read_target(self.target, self.project.root))
-        self.entry = Inventory.read(self.project.farm_file).choose(self.plan.target.name, self.device)
+        self.recipe = read_recipe(self.model, self.project.root)
+        self.kind = read_target(self.target, self.project.root)
+        self.entry = Inventory.read(self.project.farm_file).choose(self.kind.name, self.device)
 
     def run(self) -> dict[str, Any]:
         """Builds, measures, judges, writes report and page; returns the outcome. Raises EdgewrightError."""
         # The device first: a wrong key or a board without room should not cost minutes of training to find out.
         with self._open() as device:
             self._check_machine(device)
-            device.prepare(self.plan.target.runtime)
-        built = builder(self.project, self.plan, self.progress, self.say, self.note).build(
-            self.plan, [self.plan.samples, *(variant.bundle for variant in self.plan.variants)]
+            _, without = device.available(self.kind.runtime)
+        plan = make_plan(self.recipe, self.kind, without=without)
+        self.planned(plan)
+        built = builder(self.project, plan, self.progress, self.say, self.note).build(
+            plan, [plan.samples, *(variant.bundle for variant in plan.variants)]
         )
-        bundles = self._lay_out(built)
+        bundles = self._lay_out(plan, built)
         if not bundles:
-            raise NothingBuilt(
-                "No variant passed its checks",
-                where=self.plan.recipe.name,
-                remedy="see the steps above; the bounds are under check in the recipe",
-            )
-        samples = built[self.plan.samples].artifact
+            raise _nothing_built(plan, built)
+        plan.variants = with_a_base(plan.variants, set(bundles))
+        samples = built[plan.samples].artifact
         assert samples is not None
+        models, checks = _behind(plan, built, set(bundles))
         with self._open() as device:
-            report, metrics = self._measure(device, bundles, samples)
+            session = Session(plan, self.entry, samples, bundles, models, checks, self.wait_s)
+            report, metrics, parities = session.run(device)
         # Before anything is judged or printed: a report that was taken is never lost.
         path = report.write(self.project.state / "reports")
-        measured = [self._measured(variant, built, bundles, report, metrics) for variant in self.plan.variants]
+        measured = [_measured(variant, built, bundles, report, metrics, parities) for variant in plan.variants]
         paths = {"report": path, "page": path.with_suffix(".html")}
-        outcome = outcome_of(self.plan, built, measured, report, bundles, paths, self.project)
+        outcome = outcome_of(plan, built, measured, report, bundles, paths, self.project)
         page.write(paths["page"], outcome, report)
         return outcome
 
-    def _check_machine(self, device: Device) -> None:
-        wanted, found = self.plan.target.machines, device.system.machine
+    def _check_machine(self, device: AnyDevice) -> None:
+        wanted, found = self.kind.machines, device.system.machine
         if wanted and found not in wanted and not self.entry.stand_in:
             raise WrongMachine(
-                f"{self.entry.name} is a {found}; a {self.plan.target.name} is {' or '.join(wanted)}",
+                f"{self.entry.name} is a {found}; a {self.kind.name} is {' or '.join(wanted)}",
                 where=f"{self.project.farm_file}: devices.{self.entry.name}.target",
                 remedy="name the target that it is (./inv targets), or say that it only stands in: stand_in = true",
             )
 
-    def _open(self) -> Device:
-        return open_device(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+    def _open(self) -> AnyDevice:
+        return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
 
-    def _lay_out(self, built: dict[str, Done]) -> dict[str, Path]:
+    def _lay_out(self, plan: Plan, built: dict[str, Done]) -> dict[str, Path]:
         """Every bundle as a folder named by its digest; checked, and made again where it is damaged."""
         folders = {}
-        for variant in self.plan.variants:
+        for variant in plan.variants:
             artifact = built[variant.bundle].artifact
             if artifact is None:
                 continue
@@ -113,72 +115,65 @@ class Deploy:
             folders[variant.name] = folder
         return folders
 
-    def _measure(self, device: Device, bundles: dict[str, Path], samples: Artifact) -> tuple[Report, dict[str, Metric]]:
-        target, recipe = self.plan.target, self.plan.recipe
-        own = recipe.metric.name != TOP1
-        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-            npz = Path(folder) / EVALUATION
-            npz.symlink_to(samples.path(EVALUATION))
-            evaluation = device.push_data(npz)
-            outputs = (
-                {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(bundles)} if own else {}
-            )
-            job = Job(
-                model=recipe.name,
-                target=target.name,
-                variants=[
-                    JobVariant(
-                        name=name,
-                        bundle=device.install(path),
-                        format=target.format,
-                        runtime=target.runtime,
-                        save_outputs=outputs.get(name),
-                    )
-                    for name, path in bundles.items()
-                ],
-                evaluation=evaluation,
-                threads=target.threads,
-                cpus=target.cpus if target.cpus == "auto" else list(target.cpus),
-                wait_s=self.wait_s,
-            )
-            report = device.measure(job)
-            metrics: dict[str, Metric] = {}
-            for result in report.results:
-                if own:
-                    if result.get("accuracy"):
-                        value = self._own_metric(device, outputs[result["name"]], samples, Path(folder))
-                        metrics[result["name"]] = Metric(recipe.metric.name, value)
-                elif accuracy := result.get("accuracy"):
-                    metrics[result["name"]] = Metric(TOP1, accuracy["value"])
-        return report, metrics
 
-    def _own_metric(self, device: Device, remote: str, samples: Artifact, folder: Path) -> float:
-        """The recipe's own metric on what the device gave."""
-        import numpy as np
+def _nothing_built(plan: Plan, built: dict[str, Done]) -> EdgewrightError:
+    """What to raise where no variant came out: the one cause where all have the same, else that none passed."""
+    troubles = {
+        id(trouble): trouble for variant in plan.variants if (trouble := built[variant.bundle].trouble) is not None
+    }
+    if len({trouble.what for trouble in troubles.values()}) == 1:
+        return next(iter(troubles.values()))
+    return NothingBuilt(
+        "No variant passed its checks",
+        where=plan.recipe.name,
+        remedy="see the steps above; the bounds are under check in the recipe",
+    )
 
-        local = folder / "outputs.npy"
-        device.connection.pull(remote, local)
-        targets = np.load(samples.path(EVALUATION), allow_pickle=False)["y"]
-        return metric(self.plan.recipe.metric.name, self.plan.recipe.folder)(
-            np.load(local, allow_pickle=False), targets
-        )
 
-    def _measured(
-        self,
-        variant: Variant,
-        built: dict[str, Done],
-        bundles: dict[str, Path],
-        report: Report,
-        metrics: dict[str, Metric],
-    ) -> Measured:
-        trouble = built[variant.bundle].trouble
-        if variant.name not in bundles:
-            return Measured(variant, None, None, None, f"{trouble.what} ({trouble.where})" if trouble else "not built")
-        manifest = read_bundle(bundles[variant.name]).manifest.model_dump()
-        result = next((one for one in report.results if one["name"] == variant.name), None)
-        return Measured(
-            variant, manifest, result, metrics.get(variant.name), None if result else "the device gave no result"
-        )
+def _behind(plan: Plan, built: dict[str, Done], names: set[str]) -> tuple[dict[str, Artifact], dict[str, Artifact]]:
+    """By variant, the artifacts of the file that is shipped and of its check."""
+    models, checks = {}, {}
+    for variant in plan.variants:
+        if variant.name in names:
+            tested = plan.nodes[variant.check].inputs
+            model, check = built[tested.get("quantised", tested["float"])].artifact, built[variant.check].artifact
+            assert model is not None and check is not None
+            models[variant.name], checks[variant.name] = model, check
+    return models, checks
+
+
+def with_a_base(variants: list[Variant], built: set[str]) -> list[Variant]:
+    """The variants with a base that was built: where the first runtime has none, the next one's trained network."""
+    base = next(variant for variant in variants if variant.parent is None)
+    heir = next((one for one in variants if one.parent == base.name and one.precision == "float32" and one.name in built), None)
+    if base.name in built or heir is None:
+        return variants
+    parents = {heir.name: None, base.name: heir.name}
+    changed = [dataclasses.replace(one, parent=parents.get(one.name, one.parent)) for one in variants]
+    return sorted(changed, key=lambda one: one.parent is not None)
+
+
+def _measured(
+    variant: Variant,
+    built: dict[str, Done],
+    bundles: dict[str, Path],
+    report: Report,
+    metrics: dict[str, Metric],
+    parities: dict[str, Parity],
+) -> Measured:
+    trouble = built[variant.bundle].trouble
+    if variant.name not in bundles:
+        return Measured(variant, None, None, None, f"{trouble.what} ({trouble.where})" if trouble else "not built")
+    manifest = read_bundle(bundles[variant.name]).manifest.model_dump()
+    result = next((one for one in report.results if one["name"] == variant.name), None)
+    return Measured(
+        variant,
+        manifest,
+        result,
+        metrics.get(variant.name),
+        None if result else "the device gave no result",
+        parities.get(variant.name),
+    )
 
 
 def builder(
@@ -194,4 +189,5 @@ def where_it_runs(entry: DeviceEntry, target: str) -> str:
         return f"this machine, standing in (no {target} in farm.toml)" if entry.stand_in else "this machine"
     if entry.stand_in:
         return f"{entry.name} ({entry.address}), standing in for a {target}"
-    return f"{entry.name} ({entry.address})" + (", emulated: its times mean nothing" if entry.emulated else "")
+    address = f" ({entry.address})" if entry.address else ""
+    return f"{entry.name}{address}" + (", emulated: its times mean nothing" if entry.emulated else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +16,34 @@ from device_agents.farm.verdict import (
     Metric,
     Ratio,
     Sparsity,
+    fallen_back,
     judge,
     latency,
     speedup,
 )
 from edgewright.files import sha256_file
 from pipeline.build import Done
+from pipeline.parity import Parity, sentence
 from pipeline.plan import Plan, Variant
 from pipeline.project import Project
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One variant: how it was built, and its result in the report (None where it was not measured)."""
+    """One variant: how it was built, and its result in the report (None where it was not measured).
+
+    parity: its answers on the device beside this machine's, None where the device gave none.
+    """
 
     variant: Variant
     manifest: Mapping[str, Any] | None
     result: Mapping[str, Any] | None
     metric: Metric | None
     trouble: str | None
+    parity: Parity | None = None
 
 
-def candidates(measured: list[Measured], providers: tuple[str, ...], patterns: tuple[str, ...] = ()) -> list[Candidate]:
+def candidates(measured: list[Measured], patterns: tuple[str, ...] = ()) -> list[Candidate]:
     """The variants as `judge` wants them, with speed-ups from paired blocks. patterns: zeros that the target skips."""
     results = {one.variant.name: one.result for one in measured}
     base = next((one.result for one in measured if one.variant.parent is None), None)
@@ -57,10 +63,10 @@ def candidates(measured: list[Measured], providers: tuple[str, ...], patterns: t
                 speedup=speedup(base, result) if base and result and one.variant.parent else None,
                 speedup_parent=speedup(parent, result) if parent and result else None,
                 peak_bytes=result.get("peak_bytes"),
-                error=one.trouble or result.get("error"),
+                error=one.trouble or result.get("error") or _strays(one.parity),
                 misaligned=manifest.get("misaligned", ()),
                 providers=result.get("providers") or (),
-                wanted_providers=providers if result else (),
+                wanted_providers=one.variant.runtime.providers if result else (),
                 download_bytes=manifest.get("download"),
                 sparsity=_sparsity(manifest, one.variant.precision, patterns),
             )
@@ -68,9 +74,34 @@ def candidates(measured: list[Measured], providers: tuple[str, ...], patterns: t
     return found
 
 
+def _strays(parity: Parity | None) -> str | None:
+    """What bars a variant whose answers on the device are not those that were checked here."""
+    return None if parity is None or parity.same else f"the device gives other answers: {sentence(parity)}"
+
+
+def proven(measured: list[Measured]) -> tuple[list[Candidate], list[Judgement], str | None]:
+    """As `judged`, for an emulated device: no time counts, nothing is shipped; what is shown is that it runs there and
+    gives the same answers."""
+    judgements = []
+    given = [
+        replace(one, latency=None, speedup=None, speedup_parent=None, peak_bytes=None) for one in candidates(measured)
+    ]
+    for one, entry in zip(given, measured, strict=True):
+        if one.error:
+            judgements.append(Judgement(one.name, "failed", f"it failed: {' '.join(one.error.split())}"))
+        elif back := fallen_back(one):
+            answers = f"; {sentence(entry.parity)}" if entry.parity else ""
+            judgements.append(Judgement(one.name, "does not pay", f"{back}{answers}"))
+        elif entry.parity is None:
+            judgements.append(Judgement(one.name, "failed", "the device gave no outputs to compare"))
+        else:
+            judgements.append(Judgement(one.name, "same answers", sentence(entry.parity)))
+    return given, judgements, None
+
+
 def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[Judgement], str | None]:
     """Candidates, their judgements, and which one to ship."""
-    given = candidates(measured, plan.target.providers, plan.target.sparsity)
+    given = candidates(measured, plan.target.sparsity)
     limits = plan.target.limits
     results = {one.variant.name: one.result for one in measured if one.result}
 
@@ -101,16 +132,17 @@ def outcome_of(
     project: Project,
 ) -> dict[str, Any]:
     """The object that `deploy --json` writes. paths: where `report` (JSON) and `page` (HTML) lie."""
-    given, judgements, shipped = judged(plan, measured)
-    formats = plan.target.format
+    emulated = bool(report.device["emulated"])
+    given, judgements, shipped = proven(measured) if emulated else judged(plan, measured)
     return {
         "model": plan.recipe.name,
         "target": plan.target.name,
         "device": report.device["name"],
         "stand_in": report.device["stand_in"],
+        "emulated": emulated,
         "valid": report.valid,
         "variants": [
-            _variant(one, judgement, formats, entry)
+            _variant(one, judgement, entry)
             for one, judgement, entry in zip(given, judgements, measured, strict=True)
         ],
         "shipped": shipped,
@@ -145,10 +177,12 @@ def step_of(done: Done) -> dict[str, Any]:
     }
 
 
-def _variant(candidate: Candidate, judgement: Judgement, format_: str, entry: Measured) -> dict[str, Any]:
+def _variant(candidate: Candidate, judgement: Judgement, entry: Measured) -> dict[str, Any]:
+    result = entry.result or {}
     return {
         "name": candidate.name,
-        "format": format_,
+        "runtime": entry.variant.runtime.name,
+        "format": entry.variant.runtime.format,
         "precision": candidate.precision,
         "bytes": candidate.bytes,
         "download": candidate.download_bytes,
@@ -158,6 +192,10 @@ def _variant(candidate: Candidate, judgement: Judgement, format_: str, entry: Me
         "metric": _metric(candidate.metric),
         "latency_ms": _latency(candidate.latency),
         "speedup": _ratio(candidate.speedup),
+        "energy_mj": result.get("energy_mj"),
+        "second_opinion": result.get("second_opinion"),
+        "providers": list(result.get("providers") or ()),
+        "parity": asdict(entry.parity) if entry.parity else None,
         "verdict": judgement.verdict,
         "reason": judgement.reason,
     }

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import data, variants
+from pipeline import data, routes, variants
 from pipeline.fingerprint import code_of, fingerprint, libraries, libraries_of
 from pipeline.locate import source_of
 from pipeline.recipe import Recipe
 from pipeline.steps.base import DataSpec
 from pipeline.steps.registry import source_file, step_class
-from targets.schema import Target
+from targets.schema import Runtime, Target
 
 BASE = variants.BASE
 SHARED = "shared"
@@ -39,17 +39,23 @@ class Node:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of shrinking. parent: the variant that it came from, None for the base."""
+    """One way of shrinking, for one runtime. parent: the variant that it came from, None for the base.
+
+    bundle, check: the nodes that leave its bundle and its comparison with torch.
+    """
 
     name: str
     precision: str
     parent: str | None
     bundle: str
+    check: str
+    runtime: Runtime
 
 
 @dataclass
 class Plan:
-    """Nodes in an order in which they can run. skipped: variants that this target has no use for, and why."""
+    """Nodes in an order in which they can run. skipped: what is left out, and why: variants that this target has no use
+    for, runtimes that this device can't have."""
 
     recipe: Recipe
     target: Target
@@ -112,9 +118,11 @@ class Layout:
         self.plan.nodes[id_] = node
         return id_
 
-    def variant(self, name: str, precision: str, parent: str | None, bundle: str) -> None:
+    def variant(
+        self, name: str, precision: str, parent: str | None, bundle: str, check: str, runtime: Runtime
+    ) -> None:
         """Notes that the node `bundle` ends a variant."""
-        self.plan.variants.append(Variant(name, precision, parent, bundle))
+        self.plan.variants.append(Variant(name, precision, parent, bundle, check, runtime))
 
     def _named(self, parameters: Mapping[str, Any], folders: Mapping[str, Path]) -> dict[str, Any]:
         """Digests of what the recipe names: data, factories, metric and loss, where the step has to do with them."""
@@ -146,19 +154,24 @@ class Layout:
         return self._digests[key, folder]
 
 
-def make_plan(recipe: Recipe, target: Target, retrain: bool = False) -> Plan:
+def make_plan(
+    recipe: Recipe, target: Target, retrain: bool = False, without: Mapping[str, str] | None = None
+) -> Plan:
     """Lays out every variant that `recipe` and `target` ask for. `retrain` leaves the recipe's trained weights aside.
 
-    Imports nothing heavy and runs nothing.
+    without: runtimes of the target that the device can't have, and why. Imports nothing heavy and runs nothing.
     """
-    layout = Layout(recipe, target)
+    without = without or {}
+    left = tuple(runtime for runtime in target.runtime if runtime.name not in without)
+    layout = Layout(recipe, target.model_copy(update={"runtime": left}))
+    layout.plan.skipped.update(without)
     layout.plan.samples = layout.add(SHARED, "samples", {"data": layout.data}, {})
     trained = variants.trained(layout, recipe, BASE, retrain)
-    base = variants.exported(layout, BASE, trained, layout.network, None)
+    bases = routes.exported(layout, BASE, trained, layout.network, {})
     for shrink in recipe.shrink:
         if (reason := variants.useless(shrink, target)) is not None:
             layout.plan.skipped[shrink.name] = reason
             continue
         network, spec = variants.shrunk(layout, shrink, trained)
-        variants.exported(layout, shrink.name, network, spec, base)
+        routes.exported(layout, shrink.name, network, spec, bases)
     return layout.plan

@@ -1,4 +1,4 @@
-"""How each variant is made, as nodes of a plan: rounds of cutting and training, then export, check and bundle."""
+"""How each variant's network is made, as nodes of a plan: rounds of cutting and training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.shrinking import KINDS
 from pipeline.steps.base import DataSpec, NetworkSpec
 
 if TYPE_CHECKING:
-    from pipeline.plan import Layout, Node
+    from pipeline.plan import Layout
     from pipeline.recipe import Recipe
     from pipeline.shrinking import Shrink
     from pipeline.training import Schedule
@@ -174,51 +174,3 @@ class _Road:
         }  # fmt: skip
         given = {**inputs, **({"teacher": self.teaches} if self.teaches else {})}
         return self.layout.add(shrink.name, "distil", parameters, given, label, teacher=teacher)
-
-
-def exported(layout: Layout, name: str, network: str, spec: dict[str, Any], base: str | None) -> str:
-    """Export, quantise, check and bundle one network in each precision of the target; the export's node."""
-    target, recipe = layout.target, layout.recipe
-    shared = {"network": spec, "data": layout.data}
-    float_ = layout.add(name, "export", {**shared, "format": target.format, "opset": target.opset}, {"model": network})
-    for precision in sorted(target.precisions, key=lambda one: one != "float32"):
-        int8 = precision == "int8"
-        variant = name if not int8 else "int8" if name == BASE else f"{name}+int8"
-        model, tested = float_, {"network": network, "float": float_, **({"base": base} if base else {})}
-        if int8:
-            model = layout.add(
-                variant,
-                "quantise",
-                {
-                    "data": layout.data, "activations": target.int8.activations,
-                    "per_channel": target.int8.per_channel, "symmetric": target.int8.symmetric_activations,
-                },
-                {"model": float_},
-            )  # fmt: skip
-            tested["int8"] = model
-        check = layout.add(
-            variant, "check", {**shared, "metric": recipe.metric.name, "bounds": recipe.check.model_dump()}, tested
-        )
-        behind = layout.plan.needed_for([check])
-        bundle = layout.add(
-            variant,
-            "bundle",
-            {
-                "name": variant, "model": recipe.name, "target": target.name, "data": layout.data,
-                "runtime": target.runtime, "format": target.format, "precision": precision,
-                "alignment": target.alignment,
-                "origin": {"steps": {_said(node): node.fingerprint for node in behind}, "libraries": _versions(behind)},
-            },
-            {"model": model, "float": float_, "check": check},
-        )  # fmt: skip
-        layout.variant(variant, precision, name if int8 else None if name == BASE else BASE, bundle)
-    return float_
-
-
-def _said(node: Node) -> str:
-    """A step's name in a manifest: its label; a teacher's training is told from the model's own."""
-    return node.id if node.variant.startswith(TEACHER + " ") else node.label
-
-
-def _versions(nodes: list[Node]) -> dict[str, str]:
-    return {name: version for node in nodes for name, version in sorted(node.ingredients["libraries"].items())}

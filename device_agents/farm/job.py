@@ -36,7 +36,7 @@ class JobVariant(BaseModel):
 
 class Job(BaseModel):
     """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: how
-    many of them the accuracy pass takes, None for all.
+    many of them the accuracy pass takes, saved_samples: how many outputs save_outputs keeps, None for all.
 
     processes: fresh processes per variant; blocks: timed blocks per process, interleaved over the variants; samples and
     block_seconds: the least of each block, which ends after block_limit_seconds at the latest (then with three samples
@@ -53,6 +53,7 @@ class Job(BaseModel):
     evaluation: str | None = None
     evaluation_batch: int = Field(64, ge=1)
     evaluation_samples: int | None = Field(None, ge=1)
+    saved_samples: int | None = Field(None, ge=1)
     threads: int = Field(1, ge=1)
     cpus: Literal["auto"] | list[int] = "auto"
     processes: int = Field(3, ge=1)

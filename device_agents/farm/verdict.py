@@ -31,11 +31,13 @@ __all__ = [
     "Sparsity",
     "block_medians",
     "compare",
+    "fallen_back",
     "judge",
     "latency",
     "speedup",
 ]
 
+_GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 MACS_FELL, TIME_STAYED = 0.30, 0.05
 """Time is called bound by dispatch where more than 30 % of the MACs went and less than 5 % of the time did."""
 
@@ -79,9 +81,8 @@ def _broken(c: Candidate, base: Candidate | None, limits: Limits, floor: float |
         return Judgement(c.name, "failed", f"it failed: {' '.join(c.error.split())}")
     if c.latency is None:
         return Judgement(c.name, "failed", "the device gave no sample of it")
-    if c.wanted_providers and (not c.providers or c.providers[0] != c.wanted_providers[0]):
-        got = c.providers[0] if c.providers else "nothing"
-        return Judgement(c.name, "does not pay", f"it fell back to {got}; the target asks for {c.wanted_providers[0]}")
+    if back := fallen_back(c):
+        return Judgement(c.name, "does not pay", back)
     if floor is not None and c.metric is None:
         return Judgement(c.name, "failed", "no metric was measured, so the floor can't be checked")
     if floor is not None and c.metric is not None and not c.metric.value >= floor - 1e-9:
@@ -93,6 +94,16 @@ def _broken(c: Candidate, base: Candidate | None, limits: Limits, floor: float |
         )
     over = _over(c, base, limits)
     return Judgement(c.name, "over the limit", "; ".join(over)) if over else None
+
+
+def fallen_back(c: Candidate) -> str:
+    """What to say of a variant that ran on less than the target asks for; "" where it didn't."""
+    if not c.wanted_providers or (c.providers and c.providers[0] == c.wanted_providers[0]):
+        return ""
+    got = c.providers[0] if c.providers else "nothing"
+    gpu = next((one for one in c.wanted_providers if one in _GPU), None)
+    absent = ": the GPU is absent, or its runtime is" if gpu and not set(_GPU) & set(c.providers) else ""
+    return f"it fell back to {got}; the target asks for {c.wanted_providers[0]}{absent}"
 
 
 def _over(c: Candidate, base: Candidate | None, limits: Limits) -> list[str]:

@@ -1,4 +1,4 @@
-"""Finds a step by name: `prune` is the class `Prune` in pipeline/steps/prune.py."""
+"""Finds a step by name: `tflite_export` is the class `TfliteExport` in pipeline/steps/tflite_export.py."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 
 from pipeline.steps.base import Step
 
-NAMES = ("samples", "train", "prune", "sparsify", "rewind", "distil", "export", "quantise", "check", "bundle")
+NAMES = (
+    *("samples", "train", "prune", "sparsify", "rewind", "distil"),
+    *("export", "quantise", "check", "ort"),
+    *("tflite_export", "tflite_quantise", "tflite_check"),
+    *("torch_export", "torch_check"),
+    "bundle",
+)
 
 
 def step_class(name: str) -> type[Step[Any]]:
     """The step's class; importing it is light, what is heavy is imported when it runs."""
     module = importlib.import_module(f"pipeline.steps.{name}")
-    found: type[Step[Any]] = getattr(module, name.capitalize())
+    found: type[Step[Any]] = getattr(module, "".join(word.capitalize() for word in name.split("_")))
     return found
 
 

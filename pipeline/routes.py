@@ -1,0 +1,136 @@
+"""From a network to bundles: which steps each runtime's format takes, for every runtime and precision of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.variants import BASE, TEACHER
+
+if TYPE_CHECKING:
+    from pipeline.plan import Layout, Node
+    from targets.schema import Precision, Runtime
+
+ONNX, TFLITE = ("onnx", "ort"), ("tflite",)
+
+
+def variant_name(name: str, precision: Precision, runtime: Runtime, first: bool) -> str:
+    """`pruned`, `pruned+int8`; of the trained network `trained`, `int8`; of the runtimes after the first with @runtime."""
+    said = name if precision == "float32" else precision if name == BASE else f"{name}+{precision}"
+    return said if first else f"{said}@{runtime.name}"
+
+
+def exported(
+    layout: Layout, name: str, network: str, spec: dict[str, Any], bases: Mapping[str, str]
+) -> dict[str, str]:
+    """Exports, quantises, checks and bundles one network for every runtime; each runtime's float export (node).
+
+    network: the node that leaves it; bases: the trained network's float export by runtime, empty for itself.
+    """
+    made: dict[str, str] = {}
+    for runtime in layout.target.runtime:
+        first = runtime is layout.target.runtime[0]
+        route = _Route(layout, runtime, name, network, spec, bases.get(runtime.name))
+        made[runtime.name] = route.float(variant_name(name, "float32", runtime, first))
+        for precision in sorted(runtime.precisions, key=lambda one: one != "float32"):
+            route.finish(variant_name(name, precision, runtime, first), precision, first)
+    return made
+
+
+@dataclass
+class _Route:
+    """One network on its way into one runtime."""
+
+    layout: Layout
+    runtime: Runtime
+    name: str
+    network: str
+    spec: dict[str, Any]
+    base: str | None
+    exported: str = ""
+
+    @property
+    def _shared(self) -> dict[str, Any]:
+        return {"network": self.spec, "data": self.layout.data}
+
+    def float(self, variant: str) -> str:
+        """The float export."""
+        format_, given = self.runtime.format, {"model": self.network}
+        if format_ in ONNX:
+            step, more = "export", {"opset": self.runtime.opset}
+        elif format_ in TFLITE:
+            step, more = "tflite_export", {}
+        else:
+            step, more = "torch_export", {"format": format_}
+        self.exported = self.layout.add(variant, step, {**self._shared, **more}, given, "export")
+        return self.exported
+
+    def finish(self, variant: str, precision: Precision, first: bool) -> None:
+        """What makes one precision of it a bundle, and its place among the variants."""
+        layout, runtime, recipe = self.layout, self.runtime, self.layout.recipe
+        model = self._model(variant, precision)
+        tested = {"network": self.network, "float": self.exported, **({"base": self.base} if self.base else {})}
+        if model != self.exported:
+            tested["quantised"] = model
+        step = {"onnx": "check", "ort": "check", "tflite": "tflite_check"}.get(runtime.format, "torch_check")
+        check = layout.add(
+            variant,
+            step,
+            {
+                **self._shared, "metric": recipe.metric.name, "bounds": recipe.check.model_dump(),
+                "precision": precision if "quantised" in tested else "float32",
+            },
+            tested,
+            "check",
+        )  # fmt: skip
+        if runtime.format == "ort":
+            model = layout.add(variant, "ort", {}, {"model": model})
+        behind = layout.plan.needed_for([check, model])
+        bundle = layout.add(
+            variant,
+            "bundle",
+            {
+                "name": variant, "model": recipe.name, "target": layout.target.name, "data": layout.data,
+                "runtime": runtime.name, "format": runtime.format, "precision": precision,
+                "alignment": layout.target.alignment,
+                "origin": {"steps": {_said(node): node.fingerprint for node in behind}, "libraries": _versions(behind)},
+            },
+            {"model": model, "float": self.exported, "check": check},
+        )  # fmt: skip
+        layout.variant(variant, precision, self._parent(precision, first), bundle, check, runtime)
+
+    def _model(self, variant: str, precision: Precision) -> str:
+        """The node whose file is shipped."""
+        int8 = self.runtime.int8
+        if precision == "float32" or (self.runtime.format in ONNX and precision == "float16"):
+            return self.exported  # TensorRT makes its FP16 itself, from the float file
+        if self.runtime.format in ONNX:
+            parameters: dict[str, Any] = {
+                "data": self.layout.data, "activations": int8.activations, "per_channel": int8.per_channel,
+                "symmetric": int8.symmetric_activations,
+            }  # fmt: skip
+            return self.layout.add(variant, "quantise", parameters, {"model": self.exported})
+        parameters = {
+            "data": self.layout.data, "precision": precision, "per_channel": int8.per_channel,
+            "integer_io": int8.integer_io and precision == "int8",
+            # tflite-runtime reads dynamic range with a scale a channel as noise, without a word.
+            "per_tensor_linear": precision == "dynamic" and self.runtime.name == "tflite-runtime",
+        }  # fmt: skip
+        return self.layout.add(variant, "tflite_quantise", parameters, {"model": self.exported}, "quantise")
+
+    def _parent(self, precision: Precision, first: bool) -> str | None:
+        if precision != "float32":
+            return variant_name(self.name, "float32", self.runtime, first)
+        if self.name != BASE:
+            return variant_name(BASE, "float32", self.runtime, first)
+        return None if first else BASE
+
+
+def _said(node: Node) -> str:
+    """A step's name in a manifest: its label; a teacher's training is told from the model's own."""
+    return node.id if node.variant.startswith(TEACHER + " ") else node.label
+
+
+def _versions(nodes: list[Node]) -> dict[str, str]:
+    return {name: version for node in nodes for name, version in sorted(node.ingredients["libraries"].items())}

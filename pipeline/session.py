@@ -1,0 +1,143 @@
+"""A deploy's hour on the device: its bundles installed, one job over all of them, metrics and answers brought back."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.job import Job, JobVariant
+from device_agents.farm.opening import AnyDevice
+from device_agents.farm.report import Report
+from device_agents.farm.verdict import Metric
+from pipeline.metrics import metric
+from pipeline.parity import EXPECTED, PARITY, Parity, compare_outputs
+from pipeline.plan import Plan, Variant
+from pipeline.steps.checking import CheckStep
+from pipeline.steps.registry import step_class
+from pipeline.steps.samples import FILE as EVALUATION
+from pipeline.store import Artifact
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TOP1 = "top-1"
+# What the check steps run a format with on this machine.
+HOSTS = {"onnxruntime": "onnxruntime", "litert": "litert", "torch": "torch"}
+QUICK = {"processes": 1, "blocks": 1, "samples": 1, "block_seconds": 0.0, "warmup_runs": 1, "warmup_seconds": 0.0}
+"""A job on an emulated device: its times mean nothing, so few are taken."""
+
+
+@dataclass
+class Session:
+    """One plan's variants on one device. By variant: bundles (folders), models (the artifact of the file that is shipped),
+    checks (of its check step)."""
+
+    plan: Plan
+    entry: DeviceEntry
+    samples: Artifact
+    bundles: dict[str, Path]
+    models: dict[str, Artifact]
+    checks: dict[str, Artifact]
+    wait_s: float
+
+    @property
+    def own_metric(self) -> bool:
+        """Whether the metric is the recipe's own, taken here on the outputs that the device gave."""
+        return self.plan.recipe.metric.name != TOP1
+
+    def run(self, device: AnyDevice) -> tuple[Report, dict[str, Metric], dict[str, Parity]]:
+        """The report, and by variant the metric and how its answers compare with this machine's."""
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            npz = Path(folder) / EVALUATION
+            npz.symlink_to(self.samples.path(EVALUATION))
+            evaluation = device.push_data(npz)
+            outputs = {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(self.bundles)}
+            report = device.measure(self._job(device, evaluation, outputs))
+            metrics: dict[str, Metric] = {}
+            parities: dict[str, Parity] = {}
+            for result in report.results:
+                name = result["name"]
+                if not (accuracy := result.get("accuracy")):
+                    if result["blocks"] and device.returns_no_outputs:
+                        metrics[name] = self._host_metric(self._variant(name))
+                    continue
+                device.connection.pull(outputs[name], Path(folder) / "outputs.npy")
+                found = _array(Path(folder) / "outputs.npy")
+                parities[name] = self._parity(self._variant(name), found)
+                metrics[name] = Metric(self.plan.recipe.metric.name, self._metric(found, accuracy))
+        return report, metrics, parities
+
+    def _job(self, device: AnyDevice, evaluation: str, outputs: dict[str, str]) -> Job:
+        plan, target = self.plan, self.plan.target
+        variants = [
+            JobVariant(
+                name=variant.name,
+                bundle=device.install(self.bundles[variant.name]),
+                format=variant.runtime.format,
+                runtime=variant.runtime.name,
+                precision=variant.precision,
+                providers=list(variant.runtime.providers),
+                options={provider: dict(given) for provider, given in variant.runtime.options.items()},
+                save_outputs=outputs[variant.name],
+            )
+            for variant in plan.variants
+            if variant.name in self.bundles
+        ]
+        quick: dict[str, Any] = {**QUICK, "evaluation_samples": PARITY} if self.entry.emulated else {}
+        return Job(
+            model=plan.recipe.name,
+            target=target.name,
+            variants=variants,
+            evaluation=evaluation,
+            saved_samples=None if self.own_metric else PARITY,
+            threads=target.threads,
+            cpus=target.cpus if target.cpus == "auto" else list(target.cpus),
+            wait_s=self.wait_s,
+            time_limit_s=max(600.0, 60.0 * len(variants)),
+            **quick,
+        )
+
+    def _variant(self, name: str) -> Variant:
+        return next(variant for variant in self.plan.variants if variant.name == name)
+
+    def _metric(self, outputs: NDArray[Any], accuracy: dict[str, Any]) -> float:
+        if not self.own_metric:
+            return float(accuracy["value"])
+        return self._judge(outputs, self._targets()[: len(outputs)])
+
+    def _judge(self, outputs: NDArray[Any], targets: NDArray[Any]) -> float:
+        return metric(self.plan.recipe.metric.name, self.plan.recipe.folder)(outputs, targets)
+
+    def _targets(self) -> NDArray[Any]:
+        return _array(self.samples.path(EVALUATION), "y")
+
+    def _host_metric(self, variant: Variant) -> Metric:
+        """The metric of a variant on this machine, for a device that gives no outputs (a phone's benchmark_model)."""
+        step = step_class(self.plan.nodes[variant.check].step)()
+        assert isinstance(step, CheckStep)
+        outputs = step.outputs(self.models[variant.name], _array(self.samples.path(EVALUATION), "x"))
+        return Metric(self.plan.recipe.metric.name, self._judge(outputs, self._targets()), on_device=False)
+
+    def _parity(self, variant: Variant, found: NDArray[Any]) -> Parity:
+        """What the device answered beside what the check step's file answered here, on the same first samples."""
+        check = self.checks[variant.name]
+        told, expected = check.summary["parity"], _array(check.path(EXPECTED))
+        count = min(len(expected), len(found))
+        return compare_outputs(
+            expected[:count],
+            found[:count],
+            exact=told["exact"],
+            scale=told["scale"],
+            same_runtime=HOSTS.get(variant.runtime.name) == variant.runtime.name,
+            bound=self.plan.recipe.check.float_difference,
+        )
+
+
+def _array(path: Path, name: str = "") -> NDArray[Any]:
+    import numpy as np
+
+    loaded = np.load(path, allow_pickle=False)
+    return loaded[name] if name else loaded
