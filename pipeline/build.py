@@ -17,7 +17,7 @@ from pipeline.fingerprint import changes
 from pipeline.plan import BASE, Node, Plan
 from pipeline.rehearsal import rehearse
 from pipeline.steps.base import Places, Work
-from pipeline.steps.check import CheckFailed, NotSmaller
+from pipeline.steps.checking import CheckFailed, NotSmaller
 from pipeline.steps.registry import step_class
 from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach

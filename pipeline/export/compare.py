@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, overload
 
+from pipeline.export.drift import first_layer, first_module, module_outputs
 from pipeline.export.to_onnx import INPUT, module_of, numbered
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
     Arrays = tuple[Array, ...]
-
-INPUT_SQNR = 30.0
-"""What the first layer is compared with, dB: eight bits gave 35 to 45 there."""
 
 
 @overload
@@ -44,58 +42,13 @@ def feeds(x: Array | Arrays) -> Iterator[dict[str, Array]]:
         yield {name: sample[None] for name, sample in zip(names, samples, strict=True)}
 
 
-def sqnr(reference: Array, other: Array) -> float:
-    """Signal to quantisation noise in dB: 10 log10(power of the reference / power of the difference)."""
-    import numpy as np
-
-    noise = float(np.square(reference - other, dtype=np.float64).sum())
-    return 10 * float(np.log10(float(np.square(reference, dtype=np.float64).sum()) / max(noise, 1e-30)))
-
-
-def worst_difference(reference: Array, other: Array) -> float:
-    """Largest |difference| as a share of the reference's standard deviation."""
-    import numpy as np
-
-    return float(np.abs(reference - other).max() / max(float(reference.std()), 1e-12))
-
-
 def torch_drift(net: nn.Module, named: onnx.ModelProto, x: Array | Arrays, bound: float) -> str:
     """The first module whose output in the float export departs from torch's by more than `bound`, with the figure."""
-    import torch
-
-    seen: dict[str, Array] = {}
-    hooks = []
-    for name, module in net.named_modules():
-
-        def note(module: nn.Module, inputs: Any, output: Any, name: str = name) -> None:
-            if isinstance(output, torch.Tensor):
-                seen[name] = output.numpy().copy()
-
-        hooks.append(module.register_forward_hook(note))
     first = tuple(one[:1] for one in (x if isinstance(x, tuple) else (x,)))
-    with torch.no_grad():
-        net.eval()(*(torch.from_numpy(one.copy()) for one in first))
-    for hook in hooks:
-        hook.remove()
     makers = {output: node.name for node in named.graph.node for output in node.output}
-    last: dict[str, Array] = {}
-    for tensor, value in _every_tensor(named, first).items():
-        # In the order of the modules' last tensors: a block is judged by its result, after its layers.
-        last.pop(module_of(makers[tensor]), None)
-        last[module_of(makers[tensor])] = value
-    order = list(last)
-    for place, (module_name, value) in enumerate(last.items()):
-        inside = f"{module_name}." if module_name else ""
-        if any(later.startswith(inside) for later in order[place + 1 :]):
-            continue  # a tensor from its midst: what it gives is made by a layer inside it
-        reference = seen.get(module_name)
-        if reference is not None and reference.shape == value.shape:
-            difference = worst_difference(reference, value)
-            if difference > bound:
-                return (
-                    f"first layer that drifts: {module_name or 'the network itself'} ({difference:.2g} of its spread)"
-                )
-    return "no single layer drifts on its own: the difference builds up"
+    tensors = _every_tensor(named, first).items()
+    found = ((module_of(makers[tensor]), value) for tensor, value in tensors)
+    return first_module(module_outputs(net, first), found, bound)
 
 
 def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Array | Arrays, fall: float = 6.0) -> str:
@@ -104,18 +57,12 @@ def int8_drift(float_model: onnx.ModelProto, int8_model: onnx.ModelProto, x: Arr
 
     reference, other = _every_tensor(float_model, x), _every_tensor(int8_model, x)
     layers = _layers(float_model)
-    before = INPUT_SQNR
-    worst: tuple[float, str] | None = None
+    pairs = []
     for tensor, value in reference.items():
         match = other.get(f"{tensor}_DequantizeLinear_Output", other.get(tensor))
-        if match is None or match.shape != value.shape or not np.isfinite(value).all():
-            continue
-        ratio = sqnr(value, match)
-        if before - ratio > fall:
-            return f"first layer that drifts: {layers[tensor]} ({before:.1f} to {ratio:.1f} dB)"
-        before = ratio
-        worst = min(worst, (ratio, tensor)) if worst else (ratio, tensor)
-    return f"worst layer: {layers[worst[1]]} ({worst[0]:.1f} dB)" if worst else "no layer could be compared"
+        if match is not None and match.shape == value.shape and np.isfinite(value).all():
+            pairs.append((layers[tensor], value, match))
+    return first_layer(pairs, fall)
 
 
 def _layers(model: onnx.ModelProto) -> dict[str, str]:

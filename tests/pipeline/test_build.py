@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.build import Builder, Done, FloorTooHigh, StepFailed, bundle_folder, reason
 from pipeline.plan import Plan
-from pipeline.steps.check import CheckFailed
+from pipeline.steps.checking import CheckFailed
 from pipeline.store import CorruptArtifact, Store
 from pipeline.training import FloorOutOfReach
 from tests.pipeline.conftest import RECIPE, Built, builder_of, plan_of, wanted

@@ -9,7 +9,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from pipeline.export.compare import int8_drift, run_file, sqnr, torch_drift, worst_difference
+from pipeline.export.compare import int8_drift, run_file, torch_drift
+from pipeline.export.drift import sqnr, worst_difference
 from pipeline.quantization.static import quantise_static
 from tests.pipeline import nets
 from tests.pipeline.export.exported import exported_net

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.export.compare import run_file, torch_drift, worst_difference
+from pipeline.export.compare import run_file, torch_drift
+from pipeline.export.drift import worst_difference
 from pipeline.export.to_onnx import INPUT, OUTPUT, NotExportable, module_of, to_onnx
 from pipeline.pruning.groups import Axis, Count, Group
 from pipeline.pruning.plan import PruningPlan, Rows, Swap, actions_for, replay

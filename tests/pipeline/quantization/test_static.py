@@ -11,7 +11,8 @@ import torch
 from onnx import TensorProto, numpy_helper
 from torch import Tensor, nn
 
-from pipeline.export.compare import int8_drift, run_file, sqnr
+from pipeline.export.compare import int8_drift, run_file
+from pipeline.export.drift import sqnr
 from pipeline.export.lean import leanest
 from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization import static

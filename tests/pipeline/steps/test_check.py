@@ -19,7 +19,8 @@ from pipeline.export.lean import leanest
 from pipeline.pruning.plan import PruningPlan
 from pipeline.pruning.sparsity import sparsify
 from pipeline.steps.base import Input, NetworkSpec, Work
-from pipeline.steps.check import Check, CheckFailed, NotSmaller
+from pipeline.steps.check import Check
+from pipeline.steps.checking import CheckFailed, NotSmaller
 from pipeline.steps.export import Export
 from pipeline.steps.quantise import Quantise
 from pipeline.store import Artifact
@@ -89,7 +90,7 @@ def test_check_of_a_tampered_float_export_names_the_layer(run: Run, built: Built
 def test_check_of_a_tampered_int8_file_names_the_layer(run: Run, built: Built, tmp_path: Path, layer: str) -> None:
     changed = _tampered(built.artifact("int8/quantise"), layer, tmp_path)
     with pytest.raises(CheckFailed, match="INT8") as caught:
-        run("int8/check", int8=changed)
+        run("int8/check", quantised=changed)
     assert caught.value.where.startswith(f"first layer that drifts: {layer} (")
 
 
@@ -97,7 +98,7 @@ def test_check_agreement_below_the_bound_fails(run: Run, built: Built, tmp_path:
     bounds = {**built.plan.nodes["int8/check"].parameters["bounds"], "metric_drop": 1.0}
     changed = _tampered(built.artifact("int8/quantise"), "head", tmp_path)
     with pytest.raises(CheckFailed, match=r"agrees with float on \d+\.\d% of the samples, 95\.0% is asked"):
-        run("int8/check", {"bounds": bounds}, int8=changed)
+        run("int8/check", {"bounds": bounds}, quantised=changed)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_check_agreement_below_the_bound_fails(run: Run, built: Built, tmp_path:
      ("pruned+int8/check", "float", "bytes")],
 )  # fmt: skip
 def test_check_of_what_is_not_smaller_fails(run: Run, built: Built, node: str, role: str, key: str) -> None:
-    made = built.inputs(node)["int8" if "int8" in node else "float"].summary[key]
+    made = built.inputs(node)["quantised" if "int8" in node else "float"].summary[key]
     origin = Changed(built.inputs(node)[role], figures={key: made})
     with pytest.raises(NotSmaller, match=f"{made} {key}, what it came from has {made}"):
         run(node, **{role: origin})
@@ -149,7 +150,7 @@ class Sparse:
     spec: NetworkSpec
 
     def inputs(self) -> dict[str, Any]:
-        return {"network": self.network, "float": self.float, "int8": self.int8}
+        return {"network": self.network, "float": self.float, "quantised": self.int8}
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +195,8 @@ def test_check_of_a_dense_network_says_nothing_of_sparsity(run: Run) -> None:
 @pytest.mark.parametrize("name", ["float", "int8"])
 def test_check_of_a_file_that_lost_the_zeros_fails(run: Run, built: Built, sparse: Sparse, name: str) -> None:
     dense = built.artifact("trained/export" if name == "float" else "int8/quantise")
-    changed = {**sparse.inputs(), name: Changed(sparse.inputs()[name], figures={"zeros": dense.summary["zeros"]})}
+    role = "float" if name == "float" else "quantised"
+    changed = {**sparse.inputs(), role: Changed(sparse.inputs()[role], figures={"zeros": dense.summary["zeros"]})}
     with pytest.raises(CheckFailed, match=f"the {name} file has .* zeros in its weights, the network"):
         run("int8/check", {"bounds": LOOSE}, **changed)
 
