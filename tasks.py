@@ -57,7 +57,12 @@ def deploy(
         return
     if not outcome["valid"]:
         raise Exit("the report is invalid: " + "; ".join(outcome["problems"]), code=INVALID_REPORT)
-    if outcome["shipped"] is None:
+    if outcome["emulated"]:
+        if any(variant["verdict"] != "same answers" for variant in outcome["variants"]):
+            raise Exit(
+                "not every variant gives the same answers there, on what the target asks for", code=NOTHING_HOLDS
+            )
+    elif outcome["shipped"] is None:
         raise Exit("no variant holds the floor and the limits; nothing is shipped", code=NOTHING_HOLDS)
 
 
@@ -97,13 +102,22 @@ def models(c: Context) -> None:
     commands.models()
 
 
-@task
+@task(name="list", default=True)
 @plainly
-def targets(c: Context) -> None:
+def targets_list(c: Context) -> None:
     """Show the kinds of device there are."""
     from pipeline import commands
 
     commands.targets()
+
+
+@task(name="check", positional=["file"], help={"file": "a target file of your own, or the name of one"})
+@plainly
+def targets_check(c: Context, file: str) -> None:
+    """Read a target file and say what it comes to, or what is wrong in it."""
+    from pipeline import commands
+
+    commands.check_target(file)
 
 
 @task(name="list", default=True)
@@ -137,18 +151,43 @@ def store_gc(c: Context, budget: str = "2G") -> None:
 @plainly
 def devices_list(c: Context) -> None:
     """Show the devices of farm.toml."""
-    from pipeline import upkeep
+    from pipeline import devices
 
-    upkeep.devices()
+    devices.show()
 
 
 @task(name="probe", positional=["name"], help={"name": "device in farm.toml; host: this machine", "json": "print JSON"})
 @plainly
 def devices_probe(c: Context, name: str, json: bool = False) -> None:
     """Show what a device is and how it is now."""
-    from pipeline import upkeep
+    from pipeline import devices
 
-    upkeep.devices_probe(name, json)
+    devices.probe(name, json)
+
+
+@task(
+    name="setup",
+    positional=["name"],
+    help={"name": "device in farm.toml; host: this machine", "undo": "remove all that Edgewright has put there"},
+)
+@plainly
+def devices_setup(c: Context, name: str, undo: bool = False) -> None:
+    """Put the agent and the target's runtimes on a device, checked there; or take them off again."""
+    from pipeline import devices
+
+    devices.setup(name, undo)
+
+
+@task(
+    name="doctor", positional=["name"], help={"name": "device in farm.toml; host: this machine", "json": "print JSON"}
+)
+@plainly
+def devices_doctor(c: Context, name: str, json: bool = False) -> None:
+    """Say what would spoil a measurement on a device, and the command that mends it."""
+    from pipeline import devices
+
+    if not devices.doctor(name, json):
+        raise Exit(code=NOTHING_HOLDS)
 
 
 @task(
@@ -159,20 +198,51 @@ def devices_probe(c: Context, name: str, json: bool = False) -> None:
 @plainly
 def devices_trust(c: Context, name: str, yes: bool = False, replace: bool = False) -> None:
     """Show a device's host key fingerprint and pin it."""
-    from pipeline import upkeep
+    from pipeline import devices
 
-    upkeep.devices_trust(name, yes, replace)
+    devices.trust(name, yes, replace)
 
 
-@task(help={"target": "what it stands for", "farm": "farm file that gets its entry"})
+@task(
+    help={
+        "like": "the target that it stands for",
+        "farm": "farm file that gets its entry",
+        "native": "this machine's own processor behind an SSH server: quick, needs no root, no ARM",
+    }
+)
 @plainly
-@plainly
-def double(c: Context, target: str = "raspberry-pi", farm: str = "farm.toml") -> None:
-    """Start an SSH server on the loopback that stands for a device, until Ctrl-C."""
+def double(c: Context, like: str = "raspberry-pi", farm: str = "farm.toml", native: bool = False) -> None:
+    """Start a double of a device on the loopback, until Ctrl-C: an emulated ARM board, or a phone by adb."""
     from pipeline import commands
 
-    if status := commands.double(target, farm):
+    if status := commands.double(like, farm, native):
         raise Exit(code=status)
+
+
+@task(
+    help={
+        "model": "recipe",
+        "variant": "which way of shrinking: trained, or a name under [[shrink]]",
+        "format": "onnx, ort, tflite, torchscript or pt2",
+        "precision": "float32, float16, int8 or dynamic",
+        "integer_io": "INT8 TFLite that takes and gives integers",
+        "out": "the file to write; its manifest goes beside it",
+    }
+)
+@plainly
+def export(
+    c: Context,
+    model: str = "resnet8",
+    variant: str = "trained",
+    format: str = "onnx",
+    precision: str = "float32",
+    integer_io: bool = False,
+    out: str = "",
+) -> None:
+    """Write one variant as a file, checked against the network; no device is asked."""
+    from pipeline import commands
+
+    commands.export(model, variant, format, precision, integer_io, out or None)
 
 
 @task(
@@ -232,7 +302,20 @@ def bench_coverage(c: Context, out: str = "", only: str = "") -> None:
         raise Exit(code=status)
 
 
-@task(positional=["extra"], help={"extra": "text, vision, bench, build or dev; docs/dependencies.md says what for"})
+@task(name="parity", help={"out": "write the page here as well, e.g. docs/parity.md", "only": "one model"})
+def bench_parity(c: Context, out: str = "", only: str = "") -> None:
+    """Compare every shipped model's answers: torch, ONNX and TFLite, on x86-64 and on emulated arm64 and armhf."""
+    from edgewright.checks import run_bench
+
+    given = {"--out": out, "--only": only}
+    if status := run_bench("parity", [word for name, value in given.items() if value for word in (name, value)]):
+        raise Exit(code=status)
+
+
+@task(
+    positional=["extra"],
+    help={"extra": "text, vision, tflite, oracle, bench, build or dev; docs/dependencies.md says what for"},
+)
 @plainly
 def setup(c: Context, extra: str) -> None:
     """Install an extra that some recipes need. (./inv has done so before this runs, which only looks.)"""
@@ -243,8 +326,9 @@ def setup(c: Context, extra: str) -> None:
 
 
 _store = Collection("store", store_list, store_verify, store_gc)
-_devices = Collection("devices", devices_list, devices_probe, devices_trust)
-_bench = Collection("bench", bench_pruning, bench_coverage)
+_targets = Collection("targets", targets_list, targets_check)
+_devices = Collection("devices", devices_list, devices_probe, devices_trust, devices_setup, devices_doctor)
+_bench = Collection("bench", bench_pruning, bench_coverage, bench_parity)
 namespace = Collection(
-    deploy, build, train, explain, models, targets, double, test, lint, setup, _store, _devices, _bench
+    deploy, build, train, explain, export, models, _targets, double, test, lint, setup, _store, _devices, _bench
 )

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from device_agents.farm.figures import show_bytes
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.files import pretty_json, sha256_file, write_atomically
 from edgewright.progress import for_stream
@@ -133,25 +134,43 @@ def check_target(file: str) -> None:
     for place, one in enumerate(target.runtime):
         wish = f", on {' or '.join(one.providers)}" if one.providers else ""
         where = {"wheel": "brought along", "device": "the device's own", "either": "the device's own, else brought"}
-        print(f"  {'and' if place else 'runs'} {one.name} ({where[one.source]}): {one.format} in {', '.join(one.precisions)}{wish}")
+        print(
+            f"  {'and' if place else 'runs'} {one.name} ({where[one.source]}): {one.format} in {', '.join(one.precisions)}{wish}"
+        )
     limits = target.limits.model_dump(exclude_none=True)
-    print(f"  machines {', '.join(target.machines) or 'any'}; {target.threads} thread(s); channels by {target.alignment}")
+    print(
+        f"  machines {', '.join(target.machines) or 'any'}; {target.threads} thread(s); channels by {target.alignment}"
+    )
     print(f"  limits   {', '.join(f'{key} {value:g}' for key, value in limits.items()) or 'none'}")
 
 
-def double(target: str, farm: str) -> int:
-    """Runs the loopback SSH server of the tests until Ctrl-C; its exit status."""
+def export(model: str, variant: str, format_: str, precision: str, integer_io: bool, out: str | None) -> None:
+    """One variant of a model as a file of one format."""
+    from pipeline.export_file import export_file
+
+    project = Project.here()
+    path = export_file(project, model, format_, precision, variant, Path(out) if out else None, integer_io)
+    print(f"  file       {project.shown(path)}  {show_bytes(path.stat().st_size)}  sha256 {sha256_file(path)[:16]}")
+
+
+# What stands for a target: a program of tests/doubles. A Jetson's double is its processor, without the GPU.
+ARM = ("raspberry-pi", "raspberry-pi-32", "jetson", "linux-arm64")
+
+
+def double(like: str, farm: str, native: bool) -> int:
+    """Runs a double of a device until Ctrl-C; its exit status."""
     import subprocess
 
     project = Project.here()
-    read_target(target, project.root)
+    read_target(like, project.root)
+    program = "loopback" if native else "arm" if like in ARM else "phone" if like == "android" else "loopback"
     if not (project.root / "tests" / "doubles" / "loopback.py").is_file():
         raise BadArgument(
             "The device double comes with a checkout only",
             where=str(project.root),
             remedy="clone Edgewright, type it there",
         )
-    words = [sys.executable, "-m", "tests.doubles.loopback", "--target", target, "--farm", str(project.root / farm)]
+    words = [sys.executable, "-m", f"tests.doubles.{program}", "--target", like, "--farm", str(project.root / farm)]
     try:
         return subprocess.run(words, cwd=project.root, check=False).returncode
     except KeyboardInterrupt:

@@ -26,7 +26,6 @@ from pipeline.recipe import read_recipe
 from pipeline.session import Session
 from pipeline.steps.base import Places
 from pipeline.store import Artifact
-
 from targets.schema import read_target
 
 
@@ -145,7 +144,8 @@ def _behind(plan: Plan, built: dict[str, Done], names: set[str]) -> tuple[dict[s
 def with_a_base(variants: list[Variant], built: set[str]) -> list[Variant]:
     """The variants with a base that was built: where the first runtime has none, the next one's trained network."""
     base = next(variant for variant in variants if variant.parent is None)
-    heir = next((one for one in variants if one.parent == base.name and one.precision == "float32" and one.name in built), None)
+    heirs = [one for one in variants if one.parent == base.name and one.name.partition("@")[0] == base.name]
+    heir = next((one for one in heirs if one.name in built), None)
     if base.name in built or heir is None:
         return variants
     parents = {heir.name: None, base.name: heir.name}

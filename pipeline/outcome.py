@@ -142,8 +142,7 @@ def outcome_of(
         "emulated": emulated,
         "valid": report.valid,
         "variants": [
-            _variant(one, judgement, entry)
-            for one, judgement, entry in zip(given, judgements, measured, strict=True)
+            _variant(one, judgement, entry) for one, judgement, entry in zip(given, judgements, measured, strict=True)
         ],
         "shipped": shipped,
         "bundle": str(bundles[shipped]) if shipped else None,

@@ -118,9 +118,7 @@ class Layout:
         self.plan.nodes[id_] = node
         return id_
 
-    def variant(
-        self, name: str, precision: str, parent: str | None, bundle: str, check: str, runtime: Runtime
-    ) -> None:
+    def variant(self, name: str, precision: str, parent: str | None, bundle: str, check: str, runtime: Runtime) -> None:
         """Notes that the node `bundle` ends a variant."""
         self.plan.variants.append(Variant(name, precision, parent, bundle, check, runtime))
 
@@ -154,9 +152,7 @@ class Layout:
         return self._digests[key, folder]
 
 
-def make_plan(
-    recipe: Recipe, target: Target, retrain: bool = False, without: Mapping[str, str] | None = None
-) -> Plan:
+def make_plan(recipe: Recipe, target: Target, retrain: bool = False, without: Mapping[str, str] | None = None) -> Plan:
     """Lays out every variant that `recipe` and `target` ask for. `retrain` leaves the recipe's trained weights aside.
 
     without: runtimes of the target that the device can't have, and why. Imports nothing heavy and runs nothing.

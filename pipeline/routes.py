@@ -16,14 +16,12 @@ ONNX, TFLITE = ("onnx", "ort"), ("tflite",)
 
 
 def variant_name(name: str, precision: Precision, runtime: Runtime, first: bool) -> str:
-    """`pruned`, `pruned+int8`; of the trained network `trained`, `int8`; of the runtimes after the first with @runtime."""
+    """`pruned`, `pruned+int8`; of the trained network `trained`, `int8`; after the first runtime with @runtime."""
     said = name if precision == "float32" else precision if name == BASE else f"{name}+{precision}"
     return said if first else f"{said}@{runtime.name}"
 
 
-def exported(
-    layout: Layout, name: str, network: str, spec: dict[str, Any], bases: Mapping[str, str]
-) -> dict[str, str]:
+def exported(layout: Layout, name: str, network: str, spec: dict[str, Any], bases: Mapping[str, str]) -> dict[str, str]:
     """Exports, quantises, checks and bundles one network for every runtime; each runtime's float export (node).
 
     network: the node that leaves it; bases: the trained network's float export by runtime, empty for itself.

@@ -13,9 +13,9 @@ from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
 from device_agents.farm.verdict import Metric
 from pipeline.metrics import metric
-from pipeline.parity import EXPECTED, PARITY, Parity, compare_outputs
+from pipeline.parity import Parity, compare_outputs
 from pipeline.plan import Plan, Variant
-from pipeline.steps.checking import CheckStep
+from pipeline.steps.checking import EXPECTED, PARITY, CheckStep
 from pipeline.steps.registry import step_class
 from pipeline.steps.samples import FILE as EVALUATION
 from pipeline.store import Artifact
@@ -32,8 +32,7 @@ QUICK = {"processes": 1, "blocks": 1, "samples": 1, "block_seconds": 0.0, "warmu
 
 @dataclass
 class Session:
-    """One plan's variants on one device. By variant: bundles (folders), models (the artifact of the file that is shipped),
-    checks (of its check step)."""
+    """One plan's variants on one device. By variant: bundles (folders), models (artifact of the shipped file), checks."""
 
     plan: Plan
     entry: DeviceEntry

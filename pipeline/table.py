@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 WIDTH = 120
 _MISSING = "-"
 _DISPENSABLE = ("params", "p90 ms", "download", "MACs")
-_QUIET = {"the base", "pays"}
+_QUIET = {"the base", "pays", "same answers"}
 """Verdicts that need no sentence: the figures beside them say it all."""
 
 
@@ -127,7 +127,11 @@ def _notes(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
             notes.append((f"{plain(variant['name'])}: {plain(variant['reason'])}", style))
     if any(v.get("metric") and not v["metric"]["on_device"] for v in outcome["variants"]):
         notes.append(("* taken on the host, not on the device", "dim"))
-    if outcome.get("shipped") is None:
+    if outcome.get("emulated"):
+        same = [v for v in outcome["variants"] if v["verdict"] == "same answers"]
+        said = f"{len(same)} of {len(outcome['variants'])} variants give the answers there that they give here"
+        notes.append((f"{said}; no time was judged and nothing is shipped: the device is emulated", "bold"))
+    elif outcome.get("shipped") is None:
         notes.append(("nothing is shipped: no variant holds the floor and the limits", "bold red"))
     notes.append((f"device  {device_line(outcome)}", "bold yellow" if outcome.get("stand_in") else "dim"))
     if not outcome.get("valid"):
@@ -144,6 +148,8 @@ def _notes(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
 def device_line(outcome: Mapping[str, Any]) -> str:
     """What the figures were taken on; a stand-in is never named without saying that it is one."""
     device, target = plain(outcome["device"]), plain(outcome["target"])
+    if outcome.get("emulated"):
+        return f"{device}, an emulated {target}: its times mean nothing"
     if not outcome.get("stand_in"):
         return device
     return f"{device}, standing in for {a_or_an(target)}: its figures are not the board's"

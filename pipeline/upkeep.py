@@ -1,14 +1,11 @@
-"""The bodies of the tasks that look after the store and the devices."""
+"""The bodies of the tasks that look after the store."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 
 from device_agents.farm.figures import show_bytes
 from edgewright.errors import BadArgument
-from edgewright.progress import for_stream
 from pipeline.project import Project
 
 
@@ -56,63 +53,3 @@ def store_gc(budget: str) -> None:
     size = int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
     dropped, freed = Project.here().store.collect(size)
     print(f"  {dropped} artifacts dropped, {show_bytes(freed)} freed")
-
-
-def devices() -> None:
-    """The farm's devices, a line each."""
-    from device_agents.farm.inventory import Inventory
-
-    project = Project.here()
-    inventory = Inventory.read(project.farm_file)
-    for entry in inventory.entries.values():
-        what = ", emulated" if entry.emulated else ", standing in" if entry.stand_in else ""
-        print(f"  {entry.name:<16} {entry.target:<14} {entry.address or 'this machine'}{what}")
-    if not inventory.entries:
-        print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
-
-
-def devices_probe(name: str, as_json: bool) -> None:
-    """What a device is and how it is now."""
-    from device_agents.farm.device import open_device
-    from device_agents.farm.inventory import HOST, Inventory, stand_in
-
-    project = Project.here()
-    inventory = Inventory.read(project.farm_file)
-    here = name == HOST and name not in inventory.entries
-    entry = stand_in(HOST) if here else inventory.named(name)
-    with open_device(entry, state=project.state, cache=project.cache, progress=for_stream()) as device:
-        found = device.probe()
-    if as_json:
-        print(json.dumps(found, indent=2, sort_keys=True))
-        return
-    print(f"{entry.name}")
-    for part in ("facts", "state"):
-        for key, value in found[part].items():
-            print(f"  {key:<24} {'unknown' if value is None else value}")
-
-
-def devices_trust(name: str, yes: bool, replace: bool) -> None:
-    """Shows the fingerprint of each key on the way to a device, asks, pins."""
-    from device_agents.farm import trust
-    from device_agents.farm.inventory import Inventory
-
-    project = Project.here()
-    entry = Inventory.read(project.farm_file).named(name)
-    while (shown := trust.next_untrusted(entry)) is not None:
-        print(
-            f"  {shown.where}\n  {shown.fingerprint}"
-            + (f"\n  pinned until now: {shown.pinned}" if shown.changed else "")
-        )
-        if not yes:
-            if not sys.stdin.isatty():
-                raise BadArgument(
-                    "Nobody is there to compare the fingerprint", where=name, remedy=f"./inv devices.trust {name} --yes"
-                )
-            if input("  Is this the device's own key? [y/N] ").strip().lower() not in ("y", "yes"):
-                raise BadArgument(
-                    "The key was not pinned",
-                    where=name,
-                    remedy="compare it on the device: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub",
-                )
-        print(f"  pinned in {project.shown(trust.pin(entry, shown, replace=replace))}")
-    print(f"  {name} is trusted")

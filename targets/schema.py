@@ -154,6 +154,13 @@ class Target(_Strict):
     limits: Limits = Limits()
     sensors: Sensors = Sensors()
 
+    @field_validator("runtime", mode="before")
+    @classmethod
+    def _tables(cls, value: object) -> object:
+        if not isinstance(value, list | tuple):
+            raise ValueError('write a table [[runtime]] with name = "..." for each runtime')
+        return value
+
     @field_validator("runtime")
     @classmethod
     def _distinct(cls, value: tuple[Runtime, ...]) -> tuple[Runtime, ...]:

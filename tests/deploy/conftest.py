@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cli import Ended, run
+from tests.deploy.cli import BOARD, Ended, run
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Deployed:
 
 @pytest.fixture(scope="session")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
-    """`deploy --model digits --target raspberry-pi` on this machine, standing in."""
+    """`deploy --model digits` to the tests' own board, on this machine, standing in."""
     folder = tmp_path_factory.mktemp("deployed")
     ended = run(
-        folder / "state", "deploy", "--model", "digits", "--target", "raspberry-pi", "--json", str(folder / "o.json")
+        folder / "state", "deploy", "--model", "digits", "--target", BOARD, "--json", str(folder / "o.json")
     )
     assert (folder / "o.json").is_file(), ended.text
     return Deployed(folder / "state", json.loads((folder / "o.json").read_text()), ended)

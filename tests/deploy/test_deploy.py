@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.bundle import read_bundle
-from tests.deploy.cli import FINISHED, ROOT, environment, run
+from tests.deploy.cli import BOARD, FINISHED, ROOT, environment, run
 from tests.deploy.conftest import Deployed
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,8 @@ def test_outcome_has_the_promised_shape(deployed: Deployed) -> None:
     assert {"model", "target", "device", "stand_in", "valid", "variants", "shipped", "bundle", "report"} <= set(outcome)
     assert [variant["name"] for variant in outcome["variants"]] == VARIANTS
     for variant in outcome["variants"]:
-        assert variant["format"] == "onnx"
+        assert (variant["format"], variant["runtime"]) == ("onnx", "onnxruntime")
+        assert variant["parity"]["same"] and variant["providers"] == ["CPUExecutionProvider"]
         assert variant["precision"] == ("int8" if "int8" in variant["name"] else "float32")
         assert variant["bytes"] > 0 and variant["params"] > 0 and variant["macs"] > 0
         assert variant["metric"]["name"] == "top-1" and variant["metric"]["on_device"] is True
@@ -50,7 +51,7 @@ def test_metric_of_the_device_is_the_host_s(deployed: Deployed) -> None:
 
 def test_stand_in_is_said_wherever_a_figure_is_shown(deployed: Deployed) -> None:
     assert deployed.outcome["stand_in"] is True
-    assert "this machine, standing in (no raspberry-pi in farm.toml)" in deployed.ended.text
+    assert "this machine, standing in (no onnx in farm.toml)" in deployed.ended.text
     assert "its figures are not the board's" in deployed.ended.text
     page = Path(deployed.outcome["page"]).read_text()
     assert "standing in" in page
@@ -70,7 +71,7 @@ def test_shipped_bundle_is_whole_and_tells_no_path_of_this_machine(deployed: Dep
 
 def test_second_deploy_builds_nothing_and_says_so(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
     again = run(
-        own_state, "deploy", "--model", "digits", "--target", "raspberry-pi", "--json", str(tmp_path / "again.json")
+        own_state, "deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "again.json")
     )
     assert "nothing to build" in again.text
     outcome = json.loads((tmp_path / "again.json").read_text())
@@ -85,7 +86,7 @@ def test_build_with_nothing_to_do_loads_no_framework(own_state: Path) -> None:
     code = (
         "import sys\n"
         "from pipeline import commands\n"
-        "commands.build('digits', 'raspberry-pi', dry_run=False)\n"
+        f"commands.build('digits', {BOARD!r}, dry_run=False)\n"
         "heavy = {'torch', 'tensorflow', 'onnx', 'onnxruntime', 'numpy', 'sklearn', 'paramiko'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -96,8 +97,9 @@ def test_build_with_nothing_to_do_loads_no_framework(own_state: Path) -> None:
     assert "nothing to build" in done.stdout
 
 
-def test_host_target_shares_what_does_not_depend_on_the_target(own_state: Path) -> None:
-    told = run(own_state, "deploy", "--model", "digits", "--target", "host", "--dry-run")
+def test_another_target_shares_what_does_not_depend_on_the_target(own_state: Path, tmp_path: Path) -> None:
+    (tmp_path / "other.toml").write_bytes(Path(BOARD).read_bytes())
+    told = run(own_state, "deploy", "--model", "digits", "--target", str(tmp_path / "other.toml"), "--dry-run")
     assert told.status == 0
     would = [line.split()[0] for line in told.text.splitlines() if "would run" in line and "steps" not in line]
     assert would and all(node.endswith("/bundle") for node in would), told.text
@@ -107,7 +109,7 @@ def test_explain_names_what_changed(own_state: Path, tmp_path: Path) -> None:
     recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
     changed = tmp_path / "digits.toml"
     changed.write_text(recipe.read_text().replace("filters = 0.5", "filters = 0.4"))
-    told = run(own_state, "explain", "--model", str(changed), "--target", "raspberry-pi")
+    told = run(own_state, "explain", "--model", str(changed), "--target", BOARD)
     assert "pruned/prune" in told.text
     assert "parameters.filters: 0.5 > 0.4" in told.text
     assert "its input pruned/prune is made anew" in told.text
@@ -118,7 +120,7 @@ def test_floor_above_the_trained_network_is_told_before_any_pruning(own_state: P
     recipe = Path(__file__).resolve().parents[2] / "models" / "digits.toml"
     strict = tmp_path / "digits.toml"
     strict.write_text(recipe.read_text().replace("floor = 0.95", "floor = 0.9999"))
-    ended = run(own_state, "deploy", "--model", str(strict), "--target", "raspberry-pi")
+    ended = run(own_state, "deploy", "--model", str(strict), "--target", BOARD)
     assert ended.status == 3, ended.text
     assert "the floor is 0.9999" in ended.text
     assert "metric.floor" in ended.text
@@ -139,7 +141,7 @@ def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, 
         + "\n[check]\nmetric_drop = 0.3\n"
     )
     ended = run(
-        own_state, "deploy", "--model", str(own), "--target", "raspberry-pi", "--json", str(tmp_path / "o.json")
+        own_state, "deploy", "--model", str(own), "--target", BOARD, "--json", str(tmp_path / "o.json")
     )
     assert ended.status in FINISHED, ended.text
     metrics = [variant["metric"] for variant in json.loads((tmp_path / "o.json").read_text())["variants"]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.cli import FINISHED, ROOT, run, start
+from tests.deploy.cli import BOARD, FINISHED, ROOT, run, start
 from tests.deploy.conftest import Deployed
 from tests.doubles.loopback import Loopback, declare
 
@@ -32,7 +32,7 @@ def test_unknown_names_say_what_there_is(tmp_path: Path) -> None:
 def test_killed_at_ten_random_moments_gives_the_same_bundles(deployed: Deployed, tmp_path: Path) -> None:
     """SIGKILL to the whole process group, at moments spread over the whole deploy; each run goes on from the last."""
     state, dice = tmp_path / "state", random.Random(20)
-    words = ("deploy", "--model", "digits", "--target", "raspberry-pi", "--json", str(tmp_path / "o.json"))
+    words = ("deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "o.json"))
     kills = 0
     for _ in range(10):
         process = start(state, *words)
@@ -69,20 +69,20 @@ def test_damaged_artifact_is_named_and_mended(own_state: Path) -> None:
     content[len(content) // 2] ^= 1
     damaged.chmod(0o644)
     damaged.write_bytes(content)
-    ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
     ended.assert_plain()
     assert "./inv store.verify --remove" in ended.text
     run(own_state, "store.verify").assert_plain()
     assert run(own_state, "store.verify", "--remove").status == 0
     assert run(own_state, "store.verify").status == 0
-    again = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    again = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
     assert again.status in FINISHED, again.text
 
 
 def test_damaged_bundle_folder_is_made_again(deployed: Deployed, own_state: Path) -> None:
     model = next((own_state / "bundles").glob("*/model.onnx"))
     model.write_bytes(model.read_bytes()[:-1])
-    ended = run(own_state, "deploy", "--model", "digits", "--target", "raspberry-pi")
+    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
     assert ended.status in FINISHED, ended.text
     assert run(own_state, "store.verify").status == 0
 
@@ -100,7 +100,7 @@ def test_two_builds_of_one_store_at_once_share_the_work(tmp_path: Path) -> None:
 
 
 def test_two_deploys_to_one_device_at_once_name_the_holder(own_state: Path) -> None:
-    words = ("deploy", "--model", "digits", "--target", "raspberry-pi")
+    words = ("deploy", "--model", "digits", "--target", BOARD)
     first, second = start(own_state, *words), start(own_state, *words)
     texts = [first.communicate(timeout=600)[0], second.communicate(timeout=600)[0]]
     statuses = [first.returncode, second.returncode]
@@ -121,15 +121,15 @@ def test_store_is_not_collected_while_a_build_runs(own_state: Path) -> None:
 
 
 @pytest.mark.device
-def test_deploy_to_a_loopback_sshd_declared_as_a_raspberry_pi(
+def test_deploy_to_a_loopback_sshd_declared_as_a_board(
     deployed: Deployed, own_state: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "project"
     root.mkdir()
     with Loopback(tmp_path / "pi") as double:
-        declare(double, root / "farm.toml", "raspberry-pi", "my-pi")
+        declare(double, root / "farm.toml", "onnx", "my-pi")
         ended = run(
-            own_state, "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", "raspberry-pi",
+            own_state, "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", BOARD,
             "--json", str(tmp_path / "o.json"), EDGEWRIGHT_ROOT=str(root),
         )  # fmt: skip
     assert ended.status in FINISHED, ended.text
@@ -146,14 +146,14 @@ def test_unreachable_device_fails_before_anything_is_built(tmp_path: Path) -> No
     root = tmp_path / "project"
     root.mkdir()
     with Loopback(tmp_path / "pi") as double:
-        declare(double, root / "farm.toml", "raspberry-pi", "my-pi")
+        declare(double, root / "farm.toml", "onnx", "my-pi")
     ended = run(
         tmp_path / "state",
         "deploy",
         "--model",
         str(ROOT / "models" / "digits.toml"),
         "--target",
-        "raspberry-pi",
+        BOARD,
         EDGEWRIGHT_ROOT=str(root),
     )
     ended.assert_plain()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import commands
-from tests.pipeline.conftest import RECIPE
+from tests.pipeline.conftest import ONNX, RECIPE
 
 
 def test_explain_says_which_variant_the_target_has_no_use_for(
@@ -17,7 +17,7 @@ def test_explain_says_which_variant_the_target_has_no_use_for(
         monkeypatch.setenv(f"EDGEWRIGHT_{name}", str(tmp_path))
     path = tmp_path / "own.toml"
     path.write_text(RECIPE + "[[shrink]]\nname = 'halved'\npattern = '2:4'\n")
-    commands.explain(str(path), "host")
+    commands.explain(str(path), ONNX)
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if "halved" in line]
     assert line.startswith("  halved: left out, host has no hardware for 2:4 sparsity")

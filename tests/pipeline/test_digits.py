@@ -9,12 +9,12 @@ import pytest
 from pipeline.plan import make_plan
 from pipeline.recipe import read_recipe
 from targets.schema import read_target
-from tests.pipeline.conftest import builder_of, wanted
+from tests.pipeline.conftest import ONNX, builder_of, wanted
 
 
 @pytest.mark.slow
 def test_digits_every_variant_holds_the_floor_and_is_smaller(tmp_path: Path) -> None:
-    plan = make_plan(read_recipe("digits", tmp_path), read_target("raspberry-pi", tmp_path))
+    plan = make_plan(read_recipe("digits", tmp_path), read_target(ONNX, tmp_path))
     done = builder_of(plan, tmp_path).build(plan, wanted(plan))
     assert [str(one.trouble) for one in done.values() if one.trouble] == []
     figures, exports = {}, {}

@@ -17,6 +17,7 @@ from pipeline.fingerprint import changes, code_of, fingerprint, libraries, libra
 from pipeline.plan import Plan, make_plan
 from pipeline.recipe import read_recipe
 from targets.schema import read_target
+from tests.pipeline.conftest import ONNX
 
 NET = "from blocks import BLOCKS\n\n\ndef make():\n    import torch\n\n    return torch.nn.Linear(BLOCKS, 10)\n"
 RECIPE = 'factory = "net.py:make"\ndata = "digits"\n[[shrink]]\nfilters = 0.5\n'
@@ -36,7 +37,7 @@ def project(tmp_path: Path) -> Path:
 def _plan(root: Path) -> Plan:
     # Sources are read once in a process; here they change under it.
     fingerprints._read.cache_clear()
-    return make_plan(read_recipe("mine", root), read_target("host", root))
+    return make_plan(read_recipe("mine", root), read_target(ONNX, root))
 
 
 def _prints(root: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 from pipeline.fingerprint import _read as code_of_source
 from pipeline.plan import Node, Plan, make_plan
 from pipeline.recipe import read_recipe
-from targets.schema import read_target
+from targets.schema import read_target, target_files
 from tests.pipeline.conftest import RECIPE, plan_of
 
 ROAD = ("prune", "sparsify", "rewind", "distil")
@@ -109,9 +109,9 @@ def test_plan_two_in_four_is_one_round_and_only_for_hardware_that_has_it(tmp_pat
     (told,) = _told(plan, "sparsify")
     assert (told["sparsity"], told["pattern"], told["round"], told["rounds"]) == (0.5, "2:4", 1, 1)
     assert plan.skipped == {}
-    plan = plan_of(recipe, tmp_path, "host")
+    plan = plan_of(recipe, tmp_path)
     assert list(plan.skipped) == ["pruned"]
-    assert "host has no hardware for 2:4 sparsity" in plan.skipped["pruned"]
+    assert "onnx has no hardware for 2:4 sparsity" in plan.skipped["pruned"]
     assert [variant.name for variant in plan.variants] == ["trained", "int8", "narrow", "narrow+int8"]
 
 
@@ -230,13 +230,15 @@ def test_plan_checks_what_was_shrunk_against_the_base(tmp_path: Path) -> None:
 def test_plan_takes_precisions_alignment_and_int8_settings_from_the_target(tmp_path: Path) -> None:
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "board.toml").write_text(
-        'alignment = 4\nopset = 18\nprecisions = ["float32"]\n[int8]\nactivations = "int8"\n'
+        'alignment = 4\n[[runtime]]\nname = "onnxruntime"\nopset = 18\nprecisions = ["float32"]\n'
     )
     plan = plan_of(RECIPE, tmp_path, "board")
     assert [variant.name for variant in plan.variants] == ["trained", "pruned"]
     assert plan.nodes["pruned/prune"].parameters["alignment"] == 4
     assert plan.nodes["pruned/export"].parameters["opset"] == 18
-    (tmp_path / "targets" / "board.toml").write_text('[int8]\nactivations = "int8"\n')
+    (tmp_path / "targets" / "board.toml").write_text(
+        '[[runtime]]\nname = "onnxruntime"\nint8 = { activations = "int8" }\n'
+    )
     assert plan_of(RECIPE, tmp_path, "board").nodes["int8/quantise"].parameters["activations"] == "int8"
 
 
@@ -267,6 +269,98 @@ def test_bundle_names_the_fingerprints_behind_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["digits", "resnet8", "resnet20"])
 def test_shipped_recipe_plans_for_every_shipped_target(model: str, tmp_path: Path) -> None:
-    for target in ("host", "raspberry-pi"):
-        plan = make_plan(read_recipe(model, tmp_path), read_target(target, tmp_path))
-        assert len(plan.variants) == 2 * (1 + len(plan.recipe.shrink))
+    for target in target_files(tmp_path):
+        kind = read_target(target, tmp_path)
+        plan = make_plan(read_recipe(model, tmp_path), kind)
+        precisions = sum(len(runtime.precisions) for runtime in kind.runtime)
+        assert len(plan.variants) == precisions * (1 + len(plan.recipe.shrink) - len(plan.skipped))
+        assert [variant.name for variant in plan.variants if variant.parent is None] == ["trained"]
+
+
+BOARD = """\
+[[runtime]]
+name = "litert"
+precisions = ["float32", "int8", "float16", "dynamic"]
+[[runtime]]
+name = "tflite-runtime"
+precisions = ["float32", "dynamic"]
+[[runtime]]
+name = "onnxruntime"
+format = "ort"
+[[runtime]]
+name = "torch"
+source = "device"
+format = "pt2"
+precisions = ["float32"]
+"""
+
+
+def _board(tmp_path: Path) -> Plan:
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "board.toml").write_text(BOARD)
+    return plan_of(RECIPE, tmp_path, "board")
+
+
+def test_plan_builds_every_runtime_in_its_own_format(tmp_path: Path) -> None:
+    plan = _board(tmp_path)
+    found = {variant.name: (variant.runtime.name, variant.precision, variant.parent) for variant in plan.variants}
+    assert found == {
+        "trained": ("litert", "float32", None),
+        "int8": ("litert", "int8", "trained"),
+        "float16": ("litert", "float16", "trained"),
+        "dynamic": ("litert", "dynamic", "trained"),
+        "trained@tflite-runtime": ("tflite-runtime", "float32", "trained"),
+        "dynamic@tflite-runtime": ("tflite-runtime", "dynamic", "trained@tflite-runtime"),
+        "trained@onnxruntime": ("onnxruntime", "float32", "trained"),
+        "int8@onnxruntime": ("onnxruntime", "int8", "trained@onnxruntime"),
+        "trained@torch": ("torch", "float32", "trained"),
+        "pruned": ("litert", "float32", "trained"),
+        "pruned+int8": ("litert", "int8", "pruned"),
+        "pruned+float16": ("litert", "float16", "pruned"),
+        "pruned+dynamic": ("litert", "dynamic", "pruned"),
+        "pruned@tflite-runtime": ("tflite-runtime", "float32", "trained@tflite-runtime"),
+        "pruned+dynamic@tflite-runtime": ("tflite-runtime", "dynamic", "pruned@tflite-runtime"),
+        "pruned@onnxruntime": ("onnxruntime", "float32", "trained@onnxruntime"),
+        "pruned+int8@onnxruntime": ("onnxruntime", "int8", "pruned@onnxruntime"),
+        "pruned@torch": ("torch", "float32", "trained@torch"),
+    }
+    steps = {node.id: node.step for node in plan.nodes.values()}
+    assert steps["pruned+int8/quantise"] == "tflite_quantise"
+    assert steps["pruned+int8@onnxruntime/ort"] == "ort"
+    assert steps["pruned@torch/export"] == "torch_export"
+    assert plan.nodes["pruned+int8/check"].inputs == {
+        "network": "pruned/distil", "float": "pruned/export", "base": "trained/export",
+        "quantised": "pruned+int8/quantise",
+    }  # fmt: skip
+    assert plan.nodes["pruned@onnxruntime/check"].inputs["base"] == "trained@onnxruntime/export"
+
+
+def test_plan_gives_tflite_runtime_the_dynamic_range_that_it_reads_right(tmp_path: Path) -> None:
+    plan = _board(tmp_path)
+    asked = {
+        node.id: node.parameters["per_tensor_linear"] for node in plan.nodes.values() if node.step == "tflite_quantise"
+    }
+    assert asked["dynamic@tflite-runtime/quantise"] is True
+    assert asked["dynamic/quantise"] is asked["int8/quantise"] is False
+
+
+def test_plan_of_one_network_in_two_runtimes_of_one_format_shares_the_work(tmp_path: Path) -> None:
+    plan = _board(tmp_path)
+    one, other = plan.nodes["trained/export"], plan.nodes["trained@tflite-runtime/export"]
+    assert one.fingerprint == other.fingerprint
+
+
+def test_plan_without_a_runtime_says_so_and_takes_the_next_for_the_base(tmp_path: Path) -> None:
+    whole = _board(tmp_path)
+    plan = make_plan(whole.recipe, whole.target, without={"litert": "no wheel for Python 3.8"})
+    assert plan.skipped == {"litert": "no wheel for Python 3.8"}
+    assert [variant.name for variant in plan.variants if variant.parent is None] == ["trained"]
+    assert plan.variants[0].runtime.name == "tflite-runtime"
+    assert not [variant.name for variant in plan.variants if variant.name.endswith("@tflite-runtime")]
+
+
+def test_plan_runs_tensorrt_in_float16_from_the_float_file(tmp_path: Path) -> None:
+    plan = plan_of(RECIPE, tmp_path, "jetson")
+    assert plan.nodes["float16/bundle"].inputs["model"] == "trained/export"
+    assert plan.nodes["float16/bundle"].parameters["precision"] == "float16"
+    assert plan.nodes["float16/check"].fingerprint == plan.nodes["trained/check"].fingerprint

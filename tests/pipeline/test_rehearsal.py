@@ -18,6 +18,7 @@ from pipeline.rehearsal import RehearsalFailed
 from pipeline.steps.base import Places
 from pipeline.store import Store
 from targets.schema import read_target
+from tests.pipeline.conftest import ONNX
 
 RESNET = 'factory = "models.architectures.resnet:resnet8"\narguments = { stem_stride = 1 }\ndata = "digits"\n'
 OWN = 'factory = "net.py:make"\ndata = "digits"\n'
@@ -79,7 +80,7 @@ def builder_for(
     for name, text in (files or {}).items():
         (folder / name).write_text(text)
     (folder / "own.toml").write_text(f"{head}train.epochs = 10000\n[[shrink]]\n{shrink}\n")
-    plan = make_plan(read_recipe(str(folder / "own.toml"), folder), read_target("host", folder))
+    plan = make_plan(read_recipe(str(folder / "own.toml"), folder), read_target(ONNX, folder))
     done: list[str] = []
     builder = Builder(
         Store(folder / "store"), Places(folder, folder / "cache"), Silent(), lambda one: done.append(one.node.id)

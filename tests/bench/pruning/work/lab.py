@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pipeline.distillation import Teacher
 
 OPSET = 20
+# A board that runs ONNX alone: what is compared here is pruning, not runtimes.
+ONNX = str(Path(__file__).resolve().parents[3] / "onnx.toml")
 EVIDENCE_BATCH = 128
 TEMPERATURE, TAUGHT = 4.0, 0.7
 
@@ -86,7 +88,7 @@ class Lab:
         from pipeline.plan import make_plan
         from targets.schema import read_target
 
-        plan = make_plan(self.recipe, read_target("host", self.project.root))
+        plan = make_plan(self.recipe, read_target(ONNX, self.project.root))
         node = next(node for node in plan.nodes.values() if node.step == "train")
         build = builder(self.project, plan, self.progress, lambda done: None, lambda line: None)
         done = build.build(plan, [node.id])[node.id]
