@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, overload
 
 from pipeline.export.drift import first_layer, first_module, module_outputs
+from pipeline.export.integers import SIGNED, signed_activations
 from pipeline.export.to_onnx import INPUT, module_of, numbered
 
 if TYPE_CHECKING:
@@ -16,15 +17,18 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     Arrays = tuple[Array, ...]
 
+ORT = b"ORTM"
+"""What bytes 4 to 8 of an .ort file are."""
+
 
 @overload
 def run_file(model: bytes, x: Array) -> Array: ...
 @overload
 def run_file(model: bytes, x: Arrays) -> Array | Arrays: ...
 def run_file(model: bytes, x: Array | Arrays) -> Array | Arrays:
-    """Outputs of an ONNX file with a batch of 1 over `x` [N, ...], on one thread.
+    """Outputs of an ONNX or .ort file with a batch of 1 over `x` [N, ...], on one thread.
 
-    A tuple in the place of `x` feeds as many inputs; a file of several outputs gives a tuple of them.
+    Signed activations are computed in integers, as on the chips that they are for, at whatever cost of time. A tuple in the place of `x` feeds as many inputs; a file of several outputs gives a tuple of them.
     """
     import numpy as np
 
@@ -84,6 +88,8 @@ def _session(model: bytes, optimised: bool = True) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if model[4:8] != ORT and signed_activations(model):
+        options.add_session_config_entry(SIGNED, "1")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

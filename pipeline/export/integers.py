@@ -19,6 +19,23 @@ SUMS = {"ReduceMean"}
 """Stay float, but add at most some hundred 8-bit values of one scale: rounding to eight bits hides the order of it."""
 
 
+SIGNED = "session.qdqisint8allowed"
+"""onnxruntime's option to fuse signed activations into integer kernels: on by itself on ARM only, slow on x86."""
+
+
+def signed_activations(model: bytes) -> bool:
+    """Whether an ONNX file quantises something to int8 as it runs (its weights are stored so already)."""
+    import onnx
+    from onnx import TensorProto
+
+    graph = onnx.load_from_string(model).graph
+    constants = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return any(
+        node.op_type == "QuantizeLinear" and len(node.input) > 2 and constants.get(node.input[2]) == TensorProto.INT8
+        for node in graph.node
+    )
+
+
 def in_integers(model: onnx.ModelProto) -> bool:
     """Whether every weighted operator has quantised operands and results, and no other float arithmetic is in between.
 

@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
 
@@ -73,6 +73,22 @@ def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int)
 def numbered(name: str, count: int) -> list[str]:
     """The names of `count` inputs or outputs: input, input_2, input_3 ..."""
     return [name if place == 1 else f"{name}_{place}" for place in range(1, count + 1)]
+
+
+def tensors_of(model: onnx.ModelProto) -> dict[str, list[dict[str, Any]]]:
+    """`inputs` and `outputs` of a file of static shapes, each with name, dtype (numpy's word for it) and shape."""
+    import numpy as np
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    def told(value: onnx.ValueInfoProto) -> dict[str, Any]:
+        kind = value.type.tensor_type
+        dtype = str(np.dtype(tensor_dtype_to_np_dtype(kind.elem_type)))
+        return {"name": value.name, "dtype": dtype, "shape": [dim.dim_value for dim in kind.shape.dim]}
+
+    return {
+        "inputs": [told(value) for value in model.graph.input],
+        "outputs": [told(value) for value in model.graph.output],
+    }
 
 
 def module_of(tensor: str) -> str:

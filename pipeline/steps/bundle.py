@@ -7,9 +7,7 @@ from typing import Any, ClassVar
 
 from device_agents.bundle import Manifest, Tensor, write_bundle
 from pipeline import data
-from pipeline.export.to_onnx import INPUT, OUTPUT
 from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
-from pipeline.steps.export import MODEL
 
 
 class BundleParameters(StepParameters):
@@ -27,7 +25,10 @@ class BundleParameters(StepParameters):
 
 
 class Bundle(Step[BundleParameters]):
-    """From `model` (an export or its INT8) and `check`, leaves model.onnx and manifest.json."""
+    """From `model` (what ships), `float` (its float export) and `check`, leaves the model file and manifest.json.
+
+    The file's name and its inputs and outputs are what the summary of `model` says: file, tensors.
+    """
 
     name: ClassVar[str] = "bundle"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
@@ -35,7 +36,6 @@ class Bundle(Step[BundleParameters]):
 
     def run(self, inputs: Mapping[str, Input], parameters: BundleParameters, work: Work) -> dict[str, Any]:
         model, parts = inputs["model"].summary, data.load(parameters.data, work.places)
-        file = inputs["model"].path(MODEL)
         widths = inputs["float"].summary["weights"]
         checked = {key: value for key, value in inputs["check"].summary.items() if key != "figure"}
         manifest = Manifest(
@@ -46,11 +46,11 @@ class Bundle(Step[BundleParameters]):
             format=parameters.format,
             runtime=parameters.runtime,
             precision=parameters.precision,
-            file=MODEL,
+            file=model["file"],
             sha256="0" * 64,
             bytes=0,
-            inputs=[Tensor(name=INPUT, dtype=model["dtype"], shape=model["shape"])],
-            outputs=[Tensor(name=OUTPUT, dtype="float32", shape=model["outputs"])],
+            inputs=[Tensor.model_validate(one) for one in model["tensors"]["inputs"]],
+            outputs=[Tensor.model_validate(one) for one in model["tensors"]["outputs"]],
             labels=list(parts.labels) or None,
             preprocessing=dict(parts.preprocessing),
             params=model["params"],
@@ -59,7 +59,7 @@ class Bundle(Step[BundleParameters]):
             misaligned=misaligned(widths, parameters.alignment),
             origin={**parameters.origin, "check": checked},
         )
-        made = write_bundle(work.scratch / "bundle", file, manifest)
+        made = write_bundle(work.scratch / "bundle", inputs["model"].path(model["file"]), manifest)
         for path in made.folder.iterdir():
             path.replace(work.out / path.name)
         return {"digest": made.digest, "bytes": made.manifest.bytes, "figure": made.digest[:16]}

@@ -1,4 +1,4 @@
-"""Writes the network as the file that the target's runtime loads."""
+"""Writes the network as an ONNX file, lean enough to ship."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgewright.errors import EdgewrightError
 from pipeline import data, network
 from pipeline.export.lean import leanest, without_metadata
 from pipeline.export.size import download_size, file_size
-from pipeline.export.to_onnx import to_onnx
+from pipeline.export.to_onnx import tensors_of, to_onnx
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 
 NAMED, MODEL = "named.onnx", "model.onnx"
@@ -22,14 +22,14 @@ class MacsDisagree(EdgewrightError):
 class ExportParameters(StepParameters):
     network: NetworkSpec
     data: DataSpec
-    format: str
     opset: int
 
 
 class Export(Step[ExportParameters]):
     """From `model`, leaves model.onnx (what is shipped) and named.onnx (the same with the modules' names in it).
 
-    download: bytes of model.onnx after xz; zeros: exact zeros among the `weighed` numbers of its weights.
+    file, tensors: the file that ships, and its inputs and outputs; download: its bytes after xz; zeros: exact zeros
+    among the `weighed` numbers of its weights.
     """
 
     name: ClassVar[str] = "export"
@@ -55,6 +55,8 @@ class Export(Step[ExportParameters]):
         (work.out / NAMED).write_bytes(named.SerializeToString(deterministic=True))
         (work.out / MODEL).write_bytes(shipped)
         return {
+            "file": MODEL,
+            "tensors": tensors_of(named),
             "bytes": len(shipped),
             "download": download_size(shipped),
             "params": counted.params,
@@ -66,9 +68,10 @@ class Export(Step[ExportParameters]):
             "shape": list(x.shape),
             "dtype": str(x.dtype),
             "outputs": list(network.forward(net, example, parameters.network).shape),
-            "figure": f"{len(shipped) / 1024:.1f} KiB, {_count(written.macs)} MACs",
+            "figure": f"{len(shipped) / 1024:.1f} KiB, {spoken(written.macs)} MACs",
         }
 
 
-def _count(number: int) -> str:
+def spoken(number: int) -> str:
+    """A count as a person says it: 8.60 M, 120.5 k."""
     return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"

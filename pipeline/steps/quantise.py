@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from pipeline import data
 from pipeline.export.lean import leanest, without_metadata
 from pipeline.export.size import download_size, file_size
+from pipeline.export.to_onnx import tensors_of
 from pipeline.quantization.static import quantise_static
 from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
 from pipeline.steps.export import MODEL, NAMED
@@ -42,10 +43,11 @@ class Quantise(Step[QuantiseParameters]):
         (work.out / NAMED).write_bytes(named.SerializeToString(deterministic=True))
         (work.out / MODEL).write_bytes(shipped)
         parent = inputs["model"].summary
-        inherited = {key: parent[key] for key in ("params", "macs", "shape", "dtype", "outputs")}
+        inherited = {key: parent[key] for key in ("params", "macs", "shape", "dtype", "outputs", "file")}
         written = file_size(named)
         return {
             **inherited,
+            "tensors": tensors_of(named),
             "bytes": len(shipped),
             "download": download_size(shipped),
             "zeros": written.zeros,
