@@ -171,12 +171,11 @@ def constant_tensors(model: Any) -> Mapping[int, NDArray[Any]]:
 
 def operation_name(graph: Any, one: Operation) -> str:
     """`<module>/<OPERATOR>` in a file that has the modules' names: by what it gives, or else by what it reads."""
-    if one.outputs[0] in {int(number) for number in graph.outputs}:
-        for number in one.inputs:
-            name, _, position = name_of(graph.tensors[number]).rpartition(":") if number >= 0 else ("", "", "")
-            if name and position.isdigit():
-                return name
-    return layer_name(name_of(graph.tensors[one.outputs[0]]))
+    given = layer_name(name_of(graph.tensors[one.outputs[0]]))
+    if "/" in given:
+        return given
+    read = (name_of(graph.tensors[number]).rpartition(":") for number in one.inputs if number >= 0)
+    return next((name for name, _, position in read if "/" in name and position.isdigit()), given)
 
 
 def name_of(tensor: Any) -> str:

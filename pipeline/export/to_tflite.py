@@ -31,19 +31,26 @@ def to_tflite(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> bytes:
     """
     inputs = example if isinstance(example, tuple) else (example,)
     module.eval()
-    pictures = [number for number, one in enumerate(inputs) if 3 <= one.ndim <= 5 and one.is_floating_point()]
-    fed = tuple(
-        one.movedim(1, -1).contiguous() if number in pictures else one for number, one in enumerate(inputs)
-    )
     with quiet(), extra("tflite", "the export to TensorFlow Lite"):
         import litert_torch
     try:
         with quiet(), _places_in_locations():
-            network = litert_torch.to_channel_last_io(module, args=pictures).eval() if pictures else module
+            network, fed = channels_last(module, inputs)
             data = bytes(litert_torch.convert(network, fed).model_content())
     except Exception as error:  # the converter raises many kinds, torch.export too
         raise _refused(error, module) from error
     return with_module_names(data, leaves(module))
+
+
+def channels_last(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """The network with channels-last inputs, and these inputs so, where they are floats of three to five axes."""
+    import litert_torch
+
+    pictures = [number for number, one in enumerate(inputs) if 3 <= one.ndim <= 5 and one.is_floating_point()]
+    if not pictures:
+        return module, inputs
+    fed = (one.movedim(1, -1).contiguous() if number in pictures else one for number, one in enumerate(inputs))
+    return litert_torch.to_channel_last_io(module, args=pictures).eval(), tuple(fed)
 
 
 def leaves(module: nn.Module) -> set[str]:
@@ -91,12 +98,13 @@ def _refused(error: BaseException, module: nn.Module) -> NotConvertible:
         seen = seen.__cause__ or seen.__context__
     if node is not None:
         inside = _module_of(node)
-    what = f"the operation {node.target}" if node is not None and node.op == "call_function" else "the network"
-    layer = "" if inside is None else f"layer {inside or 'the network itself'}"
-    kind = f" ({type(module.get_submodule(inside)).__name__})" if inside and inside in dict(module.named_modules()) else ""
+    operation = "" if node is None else str(node.target) if node.op == "call_function" else node.name
+    lacking = node is not None and "Lowering not found" in str(error)
+    what = f"has nothing for {operation}" if lacking else f"can't take {operation or 'the network'}: {_reason(error)}"
+    where = f"layer {inside} ({type(module.get_submodule(inside)).__name__})" if inside in names.values() and inside else ""
     return NotConvertible(
-        f"TensorFlow Lite can't take {what}: {_reason(error)}",
-        where=f"{layer}{kind}" or "litert_torch.convert",
+        f"TensorFlow Lite {what}",
+        where=where or "litert_torch.convert, somewhere in the network's own forward",
         remedy="replace it by what TensorFlow Lite has, or deploy to a target whose runtime is onnxruntime",
     )
 
