@@ -1,4 +1,4 @@
-"""Reads .tflite files by their flatbuffer schema: operators, inputs and outputs, weights, and transposes that only cost time."""
+"""Reads .tflite files by their flatbuffer schema: operators, inputs and outputs, weights, and needless transposes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def parse(data: bytes) -> Any:
             remedy="export the model again",
         ) from error
     for buffer in model.buffers:
-        if buffer.offset > 1:  # large models keep their weights behind the flatbuffer, which old interpreters can't read
+        if (
+            buffer.offset > 1
+        ):  # large models keep their weights behind the flatbuffer, which old interpreters can't read
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
             buffer.offset = buffer.size = 0
     return model
@@ -209,9 +211,9 @@ def scales(tensor: Any) -> tuple[Any, Any]:
     return found.scale, found.zeroPoint
 
 
-_NUMBERS = (
-    "float16 float32 float64 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool complex64 complex128".split()
-)
+_NUMBERS = {
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+}  # fmt: skip
 # Which operands may be weights.
 _WEIGHED = {
     "CONV_2D": (1,), "DEPTHWISE_CONV_2D": (1,), "TRANSPOSE_CONV": (1,), "CONV_3D": (1,), "FULLY_CONNECTED": (1,),

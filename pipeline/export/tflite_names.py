@@ -65,11 +65,11 @@ def leanest(data: bytes) -> bytes:
 
 def serialised(model: Any) -> bytes:
     """A ModelT as a file. The same model gives the same bytes."""
-    import flatbuffers
+    import flatbuffers  # type: ignore[import-untyped]
 
     class Aligned(flatbuffers.Builder):  # type: ignore[misc]
         # The generated code aligns a buffer's bytes to one: floats in it would lie anywhere.
-        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
+        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
             return super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment)
 
     builder = Aligned(1024)

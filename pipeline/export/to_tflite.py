@@ -1,4 +1,4 @@
-"""torch to .tflite by litert-torch: channels-last inputs, float32, every tensor named after the torch module behind it."""
+"""torch to .tflite by litert-torch: channels-last inputs, every tensor named after the torch module behind it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ def _places_in_locations() -> Iterator[None]:
     from litert_torch.backend import debuginfo
 
     original = debuginfo.build_mlir_debuginfo
-    debuginfo.build_mlir_debuginfo = lambda node: place(_module_of(node), debuginfo.build_nodename_debuginfo(node) or "")
+    debuginfo.build_mlir_debuginfo = lambda node: place(
+        _module_of(node), debuginfo.build_nodename_debuginfo(node) or ""
+    )
     try:
         yield
     finally:
@@ -101,7 +103,9 @@ def _refused(error: BaseException, module: nn.Module) -> NotConvertible:
     operation = "" if node is None else str(node.target) if node.op == "call_function" else node.name
     lacking = node is not None and "Lowering not found" in str(error)
     what = f"has nothing for {operation}" if lacking else f"can't take {operation or 'the network'}: {_reason(error)}"
-    where = f"layer {inside} ({type(module.get_submodule(inside)).__name__})" if inside in names.values() and inside else ""
+    where = (
+        f"layer {inside} ({type(module.get_submodule(inside)).__name__})" if inside in names.values() and inside else ""
+    )
     return NotConvertible(
         f"TensorFlow Lite {what}",
         where=where or "litert_torch.convert, somewhere in the network's own forward",
