@@ -27,3 +27,14 @@ def test_example_of_the_documentation_is_a_recipe_that_can_be_read(project_root:
     )
     (shrink,) = read_recipe(str(recipe), tmp_path).shrink
     assert shrink.budget == ("macs", 0.5)
+
+
+def test_every_target_and_its_keys_are_documented(project_root: Path) -> None:
+    from targets.schema import FORMATS, Int8, Limits, Runtime, Sensors, Target, target_files
+
+    named = set(re.findall(r"`([^`]+)`", (project_root / "docs" / "targets.md").read_text(encoding="utf-8")))
+    keys = {key for model in (Target, Runtime, Int8, Limits, Sensors) for key in model.model_fields}
+    assert not (keys - {"name", "runtime", "int8", "limits", "sensors"}) - named
+    assert not {"[[runtime]]", "[limits]", "[sensors]", "int8", *FORMATS} - named
+    assert not {format_ for formats in FORMATS.values() for format_ in formats} - named
+    assert not set(target_files(project_root)) - named
