@@ -79,6 +79,10 @@ class AgentLost(DeviceError):
     """The agent ended without its closing marker: it was killed, or the device went down."""
 
 
+class DeviceRestarted(AgentLost):
+    """The device restarted in the middle of a job."""
+
+
 class AgentFailed(DeviceError):
     """The agent says that it could not do what it was asked."""
 

@@ -14,49 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.errors import RuntimeUnavailable
+from device_agents.wheels import RECIPES, ROWS, Row, package_of
 from edgewright.files import canonical_json, pretty_json, sha256_bytes, sha256_file
 from edgewright.progress import Progress, Silent, piece
 
 Python = tuple[int, int]
-
-# Newest version that has a wheel for each Python (device and machine columns: facts measured with pip download).
-_NUMPY: Mapping[Python, str] = {
-    (3, 8): "1.24.4",
-    (3, 9): "2.0.2",
-    (3, 10): "2.2.6",
-    (3, 11): "2.4.6",
-    (3, 12): "2.5.5",
-    (3, 13): "2.5.5",
-    (3, 14): "2.5.5",
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What one runtime is made of. packages: name -> Python -> exact version; machines: what its wheels exist for."""
-
-    packages: Mapping[str, Mapping[Python, str]]
-    machines: frozenset[str]
-
-
-RUNTIMES: Mapping[str, Recipe] = {
-    "onnxruntime": Recipe(
-        packages={
-            "onnxruntime": {
-                (3, 8): "1.19.2",
-                (3, 9): "1.19.2",
-                (3, 10): "1.23.2",
-                (3, 11): "1.31.1",
-                (3, 12): "1.31.1",
-                (3, 13): "1.31.1",
-                (3, 14): "1.31.1",
-            },
-            # onnxruntime names more packages than it needs to run a session; these two are all (tried).
-            "numpy": _NUMPY,
-        },
-        machines=frozenset({"x86_64", "aarch64"}),
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -77,6 +39,17 @@ class System:
         version = hello["python"]
         name, number = hello["libc"]
         return cls((int(version[0]), int(version[1])), str(hello["implementation"]), machine, (str(name), str(number)))
+
+    @property
+    def bits32(self) -> bool:
+        """Whether this is a 32-bit ARM system."""
+        return self.machine.startswith("armv")
+
+    @property
+    def glibc(self) -> int:
+        """The minor of glibc 2; 17, the oldest that wheels are made for, where it can't be read."""
+        major, _, minor = self.libc[1].partition(".")
+        return int(minor) if major == "2" and minor.isdigit() else 17
 
     def __str__(self) -> str:
         libc = " ".join(self.libc).strip() or "an unknown C library"
@@ -105,35 +78,86 @@ class WheelSet:
 
 
 def requirements(name: str, system: System) -> dict[str, str]:
-    """{package: version} of a runtime on a system. Raises RuntimeUnavailable where there are no wheels for it."""
-    recipe = RUNTIMES.get(name)
+    """{package: version} of a runtime on a system, the runtime's own first. Raises RuntimeUnavailable.
+
+    numpy is left out where the device's own must do (32-bit ARM).
+    """
+    recipe = RECIPES.get(name)
     if recipe is None:
         raise RuntimeUnavailable(
-            f"No runtime {name!r} is known.",
-            where=f"known: {', '.join(RUNTIMES)}",
-            remedy="correct the target's runtime",
+            f"There are no wheels of the runtime {name!r}.",
+            where=f"wheels are known of {', '.join(RECIPES)}",
+            remedy='the device must bring it itself: source = "device" at this runtime in the target',
         )
-    if system.machine not in recipe.machines or system.implementation != "cpython" or system.libc[0] != "glibc":
-        raise RuntimeUnavailable(
-            f"There is no {name} wheel for this device: {system}.",
-            where=f"wheels exist for CPython with glibc on {', '.join(sorted(recipe.machines))}",
-            remedy="use a 64-bit system with glibc on the device (Raspberry Pi OS 64-bit, Debian, Ubuntu)",
+    if system.libc[0] != "glibc" or system.implementation != "cpython":
+        raise _no_wheel(recipe.package, system, "wheels exist for CPython with glibc", _remedy_without_glibc(system))
+    keys = [recipe.package] + ([] if system.machine in recipe.own_numpy else [recipe.numpy])
+    return {package_of(key): _newest(name, key, system).version for key in keys}
+
+
+def _newest(name: str, key: str, system: System) -> Row:
+    """The first row of ROWS that fits, rows being sorted so. Raises RuntimeUnavailable saying what there is."""
+    rows = ROWS[key]
+    package = package_of(key)
+    machine = [row for row in rows if system.machine in row.machines]
+    if not machine:
+        there = ", ".join(sorted({one for row in rows for one in row.machines}))
+        if system.bits32:
+            raise RuntimeUnavailable(
+                f"{name} has no wheel for 32-bit ARM; a 32-bit device runs TFLite only, by tflite-runtime: {system}.",
+                where=f"{package} has wheels for {there}",
+                remedy="--target raspberry-pi-32, or put a 64-bit system on the device",
+            )
+        raise _no_wheel(package, system, f"wheels exist for {there}", _BUILD)
+    pythons = [row for row in machine if system.python[0] == 3 and system.python[1] in row.pythons]
+    if not pythons:
+        known = ", ".join(f"3.{minor}" for minor in sorted({minor for row in machine for minor in row.pythons}))
+        other = _OTHER.get(name)
+        remedy = 'install one of these Pythons on the device and set python = "/path/to/it" for it in farm.toml'
+        if other and _fits(other, system):
+            remedy = f"use {other} in the target: it has wheels for this device; or {remedy}"
+        raise _no_wheel(package, system, f"on {system.machine} wheels exist for Python {known}", remedy)
+    for row in pythons:
+        if system.glibc >= row.glibc:
+            return row
+    least = min(row.glibc for row in pythons)
+    newer = "a newer system on the device, or another Python there"
+    raise _no_wheel(package, system, f"for this Python it needs glibc 2.{least} or later", newer)
+
+
+_OTHER = {"tflite-runtime": "litert", "litert": "tflite-runtime"}
+_BUILD = 'build it on the device yourself, and set source = "device" at this runtime in a target of your own'
+
+
+def _fits(name: str, system: System) -> bool:
+    keys = [RECIPES[name].package, *([] if system.machine in RECIPES[name].own_numpy else [RECIPES[name].numpy])]
+    return all(
+        any(
+            system.machine in row.machines and system.python[1] in row.pythons and system.glibc >= row.glibc
+            for row in ROWS[key]
         )
-    missing = [package for package, versions in recipe.packages.items() if system.python not in versions]
-    if missing:
-        there = ", ".join(".".join(map(str, version)) for version in recipe.packages[missing[0]])
-        raise RuntimeUnavailable(
-            f"There is no {missing[0]} wheel for this device: {system}.",
-            where=f"wheels are known for Python {there}",
-            remedy='install one of these Pythons on the device and set python = "/path/to/it" in farm.toml',
-        )
-    return {package: versions[system.python] for package, versions in recipe.packages.items()}
+        for key in keys
+    )
+
+
+def _no_wheel(package: str, system: System, where: str, remedy: str) -> RuntimeUnavailable:
+    return RuntimeUnavailable(f"There is no {package} wheel for this device: {system}.", where=where, remedy=remedy)
+
+
+def _remedy_without_glibc(system: System) -> str:
+    if system.libc[0] == "musl":
+        return "use a system with glibc on the device (Debian, Ubuntu, Raspberry Pi OS), or a container of one"
+    if system.implementation != "cpython":
+        return 'set python = "/path/to/a/CPython" for the device in farm.toml'
+    return (
+        'on Android: a runtime with source = "device" (Termux: pkg install python-onnxruntime), or adb: kind = "adb" '
+        "in farm.toml; elsewhere use a system with glibc"
+    )
 
 
 def platform_tags(system: System) -> list[str]:
     """Every manylinux tag that the device's glibc satisfies, newest first: pip takes only what is named."""
-    major, _, minor = system.libc[1].partition(".")
-    newest = int(minor) if major == "2" and minor.isdigit() else 17
+    newest = system.glibc
     oldest = 5 if system.machine in ("x86_64", "i686") else 17
     tags = [f"manylinux_2_{number}_{system.machine}" for number in range(newest, oldest - 1, -1)]
     old_names = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
@@ -151,7 +175,7 @@ def fetch(name: str, system: System, cache: Path, progress: Progress | None = No
     folder = cache.expanduser() / "wheels" / key[:32]
     found = _cached(folder)
     if found is None:
-        with piece(progress or Silent(), f"fetch {name} {wanted[name]}", 1.0) as shown:
+        with piece(progress or Silent(), f"fetch {name} {wanted[RECIPES[name].package]}", 1.0) as shown:
             _download(wanted, tags, system, folder)
             shown.advance()
         found = _cached(folder)
@@ -161,7 +185,7 @@ def fetch(name: str, system: System, cache: Path, progress: Progress | None = No
             where=str(folder),
             remedy="check the disk, then run again",
         )
-    return WheelSet(name, wanted[name], found)
+    return WheelSet(name, wanted[RECIPES[name].package], found)
 
 
 def _cached(folder: Path) -> tuple[Wheel, ...] | None:

@@ -27,6 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     command("run", "run the job given as the first line on stdin", root=True)
     command("worker", "a process that loads one model (started by run)")
     command("sha256", "digest of a file").add_argument("file")
+    runtime = command("runtime", "whether a runtime works here, its versions and providers")
+    runtime.add_argument("--name", required=True, help="onnxruntime, litert, tflite-runtime or torch")
+    runtime.add_argument("--folder", default="", help="its folder; left out: the Python that runs this")
     unpack = command("unpack", "wheels into a content-addressed runtime folder", root=True)
     unpack.add_argument("--digest", required=True, help="name of the runtime folder")
     unpack.add_argument("wheels", nargs="*", help="wheel files; with none, only says whether the folder is there")
@@ -44,7 +47,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     try:
         return _command(given, out)
     except OSError as error:
-        out.end(False, error="io", message=str(error))
+        out.end(False, error="io", errno=error.errno, message=str(error))
         return 1
 
 
@@ -63,6 +66,11 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
         from .digest import sha256_of
 
         out.write("sha256", sha256=sha256_of(given.file))
+        out.end(True)
+    elif given.command == "runtime":
+        from .installed import check
+
+        out.write("runtime", **check(given.name, given.folder))
         out.end(True)
     elif given.command == "unpack":
         from .unpack import unpack

@@ -6,6 +6,7 @@ import hashlib
 import os
 from typing import Any, Dict, Optional
 
+from .feeds import fixed_batch
 from .runtimes import Runtime
 from .samples import Samples
 
@@ -13,12 +14,6 @@ from .samples import Samples
 def cast(arrays: Dict[str, Any], runtime: Runtime) -> Dict[str, Any]:
     """The arrays in the dtypes that the model asks for."""
     return {wanted.name: arrays[wanted.name].astype(wanted.dtype, copy=False) for wanted in runtime.inputs()}
-
-
-def fixed_batch(runtime: Runtime) -> Optional[int]:
-    """The batch that the model was exported with; None where it takes any."""
-    shape = runtime.inputs()[0].shape
-    return shape[0] if shape else None
 
 
 def filled(arrays: Dict[str, Any], size: int) -> Dict[str, Any]:
@@ -32,8 +27,8 @@ def filled(arrays: Dict[str, Any], size: int) -> Dict[str, Any]:
     return {name: fill(array) for name, array in arrays.items()}
 
 
-def measure(runtime: Runtime, path: str, batch: int, save: str = "") -> Dict[str, Any]:
-    """Runs every sample of the .npz at `path`, `batch` at a time (the model's own batch where that is fixed).
+def measure(runtime: Runtime, path: str, batch: int, save: str = "", most: Optional[int] = None) -> Dict[str, Any]:
+    """Runs the samples of the .npz at `path`, at most `most`, `batch` at a time (the model's own where that is fixed).
 
     Returns name "top-1", value (share of samples whose argmax over the first output's last axis is the label, None
     without labels), n, and outputs_sha256 of the first output as little-endian float32 in the samples' order. With
@@ -48,6 +43,9 @@ def measure(runtime: Runtime, path: str, batch: int, save: str = "") -> Dict[str
     labelled = True
     with open(path, "rb") as source:
         for arrays, labels in Samples(source, [wanted.name for wanted in runtime.inputs()]).batches(size):
+            if most is not None:
+                arrays = {name: array[: most - count] for name, array in arrays.items()}
+                labels = None if labels is None else labels[: most - count]
             real = len(next(iter(arrays.values())))
             if fixed_batch(runtime):
                 arrays = filled(arrays, size)
@@ -58,8 +56,10 @@ def measure(runtime: Runtime, path: str, batch: int, save: str = "") -> Dict[str
             count += real
             if labels is None:
                 labelled = False
-                continue
-            right += int((output.argmax(axis=-1) == labels).sum())
+            else:
+                right += int((output.argmax(axis=-1) == labels).sum())
+            if count == most:
+                break
     if not count:
         raise ValueError("the evaluation file holds no sample")
     if save:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from .digest import sha256_of
 
@@ -13,8 +13,8 @@ class Refused(Exception):
     """A bundle is missing, incomplete or not what its digest says; str() says which."""
 
 
-def model_file(variant: Dict[str, Any]) -> str:
-    """The path of a variant's model, once manifest and model were checked against their digests; else Refused."""
+def read_bundle(variant: Dict[str, Any]) -> Tuple[str, Dict[str, Any]]:
+    """A variant's (model file, manifest), once both were checked against their digests; else Refused."""
     folder = variant["path"]
     manifest = os.path.join(folder, "manifest.json")
     try:
@@ -33,4 +33,4 @@ def model_file(variant: Dict[str, Any]) -> str:
         raise Refused("the bundle can't be read on the device: %s" % error) from error
     except (ValueError, KeyError, TypeError) as error:
         raise Refused("the bundle's manifest can't be understood: %s: %s" % (manifest, error)) from error
-    return path
+    return path, listed

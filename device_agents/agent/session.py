@@ -9,14 +9,19 @@ import sys
 import time
 from typing import Any, Dict, List, Optional
 
-from . import __version__, cpus
-from .bundle import Refused, model_file
+from . import __version__, cpus, trtexec
+from .bundle import Refused, read_bundle
 from .canary import canary_ns
 from .handle import Failed, Handle, kill_all
 from .host import Host
 from .lines import Lines
 from .lock import Busy, Lock
+from .power import Sampler
 from .probe import facts, state
+from .runtimes.tensorrt import TENSORRT
+
+# How long nothing runs, where power can be told, to know what the board takes without us.
+_IDLE_S = 2.0
 
 
 def run(root: str, sysroot: str, out: Lines) -> int:
@@ -54,6 +59,7 @@ class _Variant:
         self.given = given
         self.name: str = given["name"]
         self.path = ""
+        self.manifest: Dict[str, Any] = {}
         self.error: Optional[str] = None
 
 
@@ -66,6 +72,8 @@ class _Session:
         self._deadline = time.monotonic() + job["time_limit_s"]
         self._cpus: List[int] = []
         self._home = cpus.allowed()
+        self._facts: Dict[str, Any] = {}
+        self._power: Optional[Sampler] = None
         self._variants = [_Variant(given) for given in job["variants"]]
 
     def run(self) -> None:
@@ -74,21 +82,26 @@ class _Session:
         before = state(self._sysroot, self._root)
         wanted = job["cpus"]
         self._cpus = cpus.choose(job["threads"], self._sysroot) if wanted == "auto" else list(wanted)
+        self._facts = facts(self._sysroot)
+        self._power = Sampler(self._sysroot, avoid=self._cpus)
         self._out.write(
             "start",
             agent=__version__,
-            facts=facts(self._sysroot),
+            facts=self._facts,
             state=before,
             cpus=self._cpus,
+            idle_mw=self._power.idle(_IDLE_S) if self._power.available else None,
             steps=len(self._variants) * (job["processes"] * job["blocks"] + 2),
         )
         for variant in self._variants:
             try:
-                variant.path = model_file(variant.given)
+                variant.path, variant.manifest = read_bundle(variant.given)
             except Refused as refused:
                 self._failed(variant, str(refused))
         for process in range(job["processes"]):
             self._race(process)
+        for variant in self._live():
+            self._second_opinion(variant)
         for variant in self._live():
             self._memory(variant)
         for variant in self._live():
@@ -106,11 +119,19 @@ class _Session:
         return Handle(self._deadline, self._job.get("memory_limit_bytes"))
 
     def _load(self, handle: Handle, variant: _Variant) -> Dict[str, Any]:
+        given = variant.given
         return handle.ask(
             "load",
             model=variant.path,
-            runtime=variant.given["runtime"],
-            runtime_folder=variant.given["runtime_folder"],
+            runtime=given["runtime"],
+            runtime_folder=given["runtime_folder"],
+            precision=given.get("precision") or "float32",
+            providers=given.get("providers") or [],
+            options=given.get("options") or {},
+            inputs=variant.manifest.get("inputs") or [],
+            outputs=variant.manifest.get("outputs") or [],
+            engines=os.path.join(self._root, "engines"),
+            board=self._facts.get("board") or self._facts.get("machine") or "",
             threads=self._job["threads"],
             cpus=self._cpus,
             data=self._job.get("evaluation") or "",
@@ -142,16 +163,20 @@ class _Session:
 
     def _block(self, handle: Handle, variant: _Variant, process: int, number: int, position: int) -> None:
         job = self._job
+        assert self._power is not None
         before = cpus.busy_ticks(self._sysroot)
+        self._power.start()
         began = time.monotonic_ns()
         try:
             found = handle.ask(
                 "block", least=job["samples"], seconds=job["block_seconds"], most_seconds=job["block_limit_seconds"]
             )
         except Failed as failed:
+            self._power.stop()
             self._failed(variant, str(failed))
             return
         spent = time.monotonic_ns() - began
+        energy = self._power.stop()
         used = cpus.used_ns(before, cpus.busy_ticks(self._sysroot), self._cpus)
         own = found.pop("cpu_ns")
         # Signed on purpose: one block's figure is off by a tick either way, the sum over a job is not.
@@ -164,8 +189,19 @@ class _Session:
             position=position,
             others_ns=others,
             watched_ns=spent * len(self._cpus),
+            energy=energy,
             **found,
         )
+
+    def _second_opinion(self, variant: _Variant) -> None:
+        """What trtexec says of a file that TensorRT shall run, after the race: it takes the whole GPU."""
+        wished = variant.given.get("providers") or []
+        if wished[:1] != [TENSORRT] or not variant.path.endswith(".onnx"):
+            return
+        precision = variant.given.get("precision") or "float32"
+        found = trtexec.run(variant.path, precision, self._deadline - time.monotonic())
+        if found is not None:
+            self._out.write("second_opinion", name=variant.name, second_opinion=found)
 
     def _canary(self, process: int, number: int, when: str) -> None:
         # Affinity belongs to the thread: workers were started before, and are pinned by themselves anyway.
@@ -197,6 +233,7 @@ class _Session:
                 "accuracy",
                 data=job["evaluation"],
                 batch=job["evaluation_batch"],
+                most=job.get("evaluation_samples"),
                 save=variant.given.get("save_outputs") or "",
             )
             self._out.write("accuracy", name=variant.name, accuracy=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ def unpack(root: str, digest: str, wheels: List[str]) -> Tuple[str, bool]:
 
     Returns (folder or "" where it isn't there and no wheels were given, whether it was made now). The folder appears by
     one rename, so it is whole or absent. Raises OSError, also where a wheel is no sound zip or a path in it leaves the
-    folder.
+    folder; ENOSPC, saying how much is needed, before anything is written.
     """
     runtimes = os.path.join(root, "runtimes")
     folder = os.path.join(runtimes, digest)
@@ -23,6 +24,7 @@ def unpack(root: str, digest: str, wheels: List[str]) -> Tuple[str, bool]:
     if not wheels:
         return "", False
     os.makedirs(runtimes, exist_ok=True)
+    _room(runtimes, wheels)
     temporary = tempfile.mkdtemp(prefix=".%s." % digest[:16], dir=runtimes)
     try:
         for wheel in wheels:
@@ -37,6 +39,22 @@ def unpack(root: str, digest: str, wheels: List[str]) -> Tuple[str, bool]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder, True
+
+
+def _room(folder: str, wheels: List[str]) -> None:
+    found = os.statvfs(folder)
+    free, needed = found.f_bavail * found.f_frsize, sum(_unpacked_bytes(wheel, found.f_frsize) for wheel in wheels)
+    if needed > free:
+        raise OSError(errno.ENOSPC, "unpacking needs %.1f MB, %.1f MB are free" % (needed / 1e6, free / 1e6), folder)
+
+
+def _unpacked_bytes(wheel: str, block: int) -> int:
+    """What the files of a wheel take on a file system of that block size."""
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            return sum(-(-member.file_size // block) * block for member in archive.infolist())
+    except zipfile.BadZipFile as error:
+        raise OSError("%s: %s" % (wheel, error)) from error
 
 
 def _extract(wheel: str, folder: str) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 import traceback
 from typing import Any, BinaryIO, Callable, Dict
 
-from . import accuracy, cpus, memory, timing
+from . import accuracy, cpus, installed, memory, timing
+from .feeds import Fed, fixed_batch
 from .lines import Lines
-from .runtimes import Runtime, open_runtime
+from .runtimes import Model, Runtime, open_runtime
 from .samples import Samples
 
 _PR_SET_PDEATHSIG = 1
@@ -42,13 +42,13 @@ class Worker:
         """Pins itself, imports the runtime, loads the model and runs it once."""
         die_with(request.get("parent", 0))
         pinned = cpus.pin(request["cpus"])
-        sys.path.insert(0, request["runtime_folder"])
-        self._runtime = open_runtime(request["runtime"])
+        installed.use(request["runtime_folder"])
+        self._runtime = Fed(open_runtime(request["runtime"]))
         versions = self._runtime.versions()
         memory.reset_peak()
         base = memory.peak_bytes()
         began = time.perf_counter_ns()
-        self._runtime.load(request["model"], request["threads"])
+        self._runtime.load(_model(request))
         loaded = time.perf_counter_ns()
         self._call = self._runtime.caller(self._example(request.get("data") or ""))
         ready = time.perf_counter_ns()
@@ -87,7 +87,9 @@ class Worker:
         return {"peak_bytes": memory.peak_bytes()}
 
     def accuracy(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        return accuracy.measure(self._runtime, request["data"], request["batch"], request.get("save") or "")
+        return accuracy.measure(
+            self._runtime, request["data"], request["batch"], request.get("save") or "", request.get("most")
+        )
 
     def _example(self, path: str) -> Dict[str, Any]:
         """What is timed: the first evaluation sample, or seeded noise; as many as the model's fixed batch, else one."""
@@ -98,7 +100,7 @@ class Worker:
                 arrays = Samples(source, [wanted.name for wanted in self._runtime.inputs()]).first()
             if any(len(array) == 0 for array in arrays.values()):
                 raise ValueError("the evaluation file holds no sample")
-            return accuracy.cast(accuracy.filled(arrays, accuracy.fixed_batch(self._runtime) or 1), self._runtime)
+            return accuracy.cast(accuracy.filled(arrays, fixed_batch(self._runtime) or 1), self._runtime)
         seeded = numpy.random.default_rng(0)
         made = {}
         for wanted in self._runtime.inputs():
@@ -107,6 +109,20 @@ class Worker:
             # Integers are token numbers as a rule: 0 and 1 are in every vocabulary.
             made[wanted.name] = (noise if "float" in wanted.dtype else noise > 0).astype(wanted.dtype)
         return made
+
+
+def _model(request: Dict[str, Any]) -> Model:
+    return Model(
+        path=request["model"],
+        threads=request["threads"],
+        precision=request["precision"],
+        inputs=tuple(request["inputs"]),
+        outputs=tuple(request["outputs"]),
+        providers=tuple(request["providers"]),
+        options=request["options"],
+        engines=request["engines"],
+        board=request["board"],
+    )
 
 
 def serve(requests: BinaryIO, out: Lines) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,29 +15,30 @@ from device_agents.bundle import MANIFEST, read_bundle
 from device_agents.connect import connect
 from device_agents.connect.base import Connection
 from device_agents.connect.process import Completed
-from device_agents.errors import AgentFailed, AgentLost, DeviceBusy, DeviceFolderError, NoPython
+from device_agents.errors import (
+    AgentFailed,
+    AgentLost,
+    DeviceBusy,
+    DeviceError,
+    DeviceFolderError,
+    DeviceRestarted,
+    LinkLost,
+    NoPython,
+    NoRoom,
+)
+from device_agents.farm.assemble import assemble
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
-from device_agents.farm.report import Collector, Report, new_id, now
-from device_agents.farm.validity import judge
+from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
+from device_agents.farm.report import Collector, Report, now
 from device_agents.pack import agent
-from device_agents.runtimes import System, fetch
+from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
 from edgewright.progress import Progress, Silent, piece
+from targets.schema import Runtime
 
 _AGAIN = "run the same command again; what was sent is kept"
 _OLDEST_PYTHON = (3, 8)
-
-
-@dataclass(frozen=True)
-class RuntimeInfo:
-    """A runtime on a device. folder: where it lies there; sent: whether it went over the link just now."""
-
-    name: str
-    version: str
-    digest: str
-    folder: str
-    sent: bool
 
 
 def open_device(
@@ -51,7 +52,7 @@ def open_device(
     connection, root = connect(entry, state)
     try:
         return Device(
-            entry, connection, root, (cache or Path("~/.cache/edgewright")).expanduser(), progress or Silent()
+            entry, connection, root, (cache or Path("~/.cache/edgewright")).expanduser(), progress or Silent(), state
         )
     except BaseException:
         connection.close()
@@ -61,12 +62,20 @@ def open_device(
 class Device:
     """A connected device with the agent on it. Use it in `with`, by one thread."""
 
-    def __init__(self, entry: DeviceEntry, connection: Connection, root: str, cache: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        entry: DeviceEntry,
+        connection: Connection,
+        root: str,
+        cache: Path,
+        progress: Progress,
+        state: Path = Path(".edgewright"),
+    ) -> None:
         self.entry = entry
         self.connection = connection
         self._cache = cache
         self._progress = progress
-        self._runtimes: dict[str, RuntimeInfo] = {}
+        self._state = state
         try:
             hello = connection.place(do="hello", root=root)
         except OSError as error:
@@ -84,6 +93,7 @@ class Device:
         self.root = str(hello["root"])
         self.system = System.of(hello)
         self._agent = self._push_agent()
+        self._runtimes = Runtimes(connection, self._ask, self.root, self.system, cache, progress)
 
     def _push_agent(self) -> str:
         packed = agent()
@@ -105,6 +115,12 @@ class Device:
         if end is None:
             raise self._lost(done)
         if not end["ok"]:
+            if end.get("errno") == errno.ENOSPC:
+                raise NoRoom(
+                    f"{self.entry.name} has no room: {end.get('message')}",
+                    where=self.root,
+                    remedy='free some space on the device, or set root = "/a/roomier/folder" for it in farm.toml',
+                )
             raise AgentFailed(
                 f"The agent on {self.entry.name} could not do it: {end.get('message') or end.get('error')}",
                 where=arguments[0],
@@ -131,24 +147,19 @@ class Device:
         found: dict[str, Any] | None = self._ask("holder", "--root", self.root)["holder"]
         return found
 
-    def prepare(self, runtime: str) -> RuntimeInfo:
-        """Has a runtime ready on the device; what is there is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost."""
-        if runtime in self._runtimes:
-            return self._runtimes[runtime]
-        wheels = fetch(runtime, self.system, self._cache, self._progress)
-        asked = ["unpack", "--root", self.root, "--digest", wheels.digest]
-        found = self._ask(*asked)
-        sent = not found["folder"]
-        if sent:
-            remote = [f"{self.root}/wheels/{wheel.sha256[:16]}/{wheel.path.name}" for wheel in wheels.wheels]
-            for wheel, path in zip(wheels.wheels, remote, strict=True):
-                self.connection.push(wheel.path, path, wheel.sha256, self._progress)
-            found = self._ask(*asked, *remote, timeout=600.0)
-            for path in remote:
-                self.connection.remove(path.rpartition("/")[0])
-        info = RuntimeInfo(runtime, wheels.version, wheels.digest, str(found["folder"]), sent)
-        self._runtimes[runtime] = info
-        return info
+    def prepare(self, runtime: str, source: Source = "wheel") -> RuntimeInfo:
+        """Has a runtime ready on the device, ours or its own as `source` says (targets.schema.Runtime).
+
+        What is there is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost.
+        """
+        return self._runtimes.prepare(runtime, source)
+
+    def available(self, runtimes: Sequence[Runtime]) -> tuple[dict[str, RuntimeInfo], dict[str, str]]:
+        """Prepares each of a target's runtimes: (those that work here, why the others can't be had), both by name.
+
+        Raises RuntimeUnavailable where none works, NoRoom, LinkLost.
+        """
+        return self._runtimes.available(runtimes)
 
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle on the device, named by its digest and checked there; nothing is sent that is there already.
@@ -197,15 +208,41 @@ class Device:
                 if on_event is not None:
                     on_event(event)
 
-            done = self.connection.stream(
-                self._argv("run", "--root", self.root),
-                json.dumps(job.request(folders, me)).encode(),
-                take,
-                # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.
-                time_limit=job.wait_s + job.time_limit_s + 120.0,
-            )
-        self._check_end(end, done)
-        return self._report(job, collector, started, len(strange))
+            try:
+                done = self.connection.stream(
+                    self._argv("run", "--root", self.root),
+                    json.dumps(job.request(folders, me)).encode(),
+                    take,
+                    # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.
+                    time_limit=job.wait_s + job.time_limit_s + 120.0,
+                )
+                self._check_end(end, done)
+            except (AgentLost, LinkLost) as lost:
+                self._check_restart(collector.facts.get("boot_id"), lost)
+                raise
+        return assemble(self.entry, job, collector, self._runtimes.ready, started, len(strange))
+
+    def _check_restart(self, boot_id: str | None, lost: DeviceError) -> None:
+        """Raises DeviceRestarted where the device, as far as it can be reached by now, has another boot than before."""
+        if boot_id is None:
+            return
+        try:
+            if not self.connection.alive():
+                self._reconnect()
+            now_id = self.probe()["facts"]["boot_id"]
+        except DeviceError:
+            return  # it is not back yet, if it went: what is known is that it was lost
+        if now_id is not None and now_id != boot_id:
+            raise DeviceRestarted(
+                f"{self.entry.name} restarted in mid-run: the job is lost, what was sent is kept.",
+                where=f"boot {boot_id} before, {now_id} now",
+                remedy=f"check its power supply and its temperature, then {_AGAIN}",
+            ) from lost
+
+    def _reconnect(self) -> None:
+        connection, _ = connect(self.entry, self._state)
+        self.connection.close()
+        self.connection = self._runtimes.connection = connection
 
     def _check_end(self, end: dict[str, Any], done: Completed) -> None:
         if not end:
@@ -224,48 +261,6 @@ class Device:
         raise AgentFailed(
             f"The agent on {self.entry.name} could not run the job: {end.get('message') or end.get('error')}",
             remedy=_AGAIN,
-        )
-
-    def _report(self, job: Job, found: Collector, started: str, strange: int) -> Report:
-        results = list(found.results.values())
-        share = found.others_cpu_share()
-        problems, warnings = judge(found.before, found.after, found.canary, results, share, found.pinned)
-        if strange:
-            warnings.append(f"{strange} lines of the agent's output were not its own and were left out")
-        if self.entry.emulated:
-            warnings.append("this device is emulated: its times mean nothing")
-        runtime = self._runtimes[job.variants[0].runtime]
-        providers = sorted({name for result in results for name in result["providers"]})
-        return Report(
-            id=new_id(started, job.model, job.target),
-            started=started,
-            finished=now(),
-            model=job.model,
-            target=job.target,
-            device={
-                "name": self.entry.name,
-                "address": self.entry.address,
-                "stand_in": self.entry.stand_in,
-                "emulated": self.entry.emulated,
-            },
-            valid=not problems,
-            problems=problems,
-            warnings=warnings,
-            agent={"version": found.agent, "sha256": agent().sha256},
-            runtime={
-                "name": runtime.name,
-                "version": found.versions.get("version", runtime.version),
-                "numpy": found.versions.get("numpy"),
-                "providers": providers,
-            },
-            facts=found.facts,
-            state_before=found.before,
-            state_after=found.after,
-            job=job.model_dump(mode="json"),
-            results=results,
-            canary=found.canary,
-            cpus=found.cpus,
-            others_cpu_share=share,
         )
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import secrets
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from device_agents.errors import AgentFailed
@@ -40,6 +41,8 @@ class Report:
     canary: list[dict[str, Any]]
     cpus: list[int] = field(default_factory=list)
     others_cpu_share: float | None = None
+    runtimes: list[dict[str, Any]] = field(default_factory=list)
+    idle_mw: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
@@ -76,6 +79,21 @@ def new_id(started: str, model: str, target: str) -> str:
     return f"{re.sub(r'[^0-9TZ]', '', started)}-{slug}-{secrets.token_hex(3)}"
 
 
+def energy_mj(blocks: list[dict[str, Any]], idle_mw: float | None) -> float | None:
+    """Millijoules that one inference takes above the idle board: the median over the blocks that were sampled.
+
+    None without a power sensor, or where the idle power isn't known.
+    """
+    if idle_mw is None:
+        return None
+    found = []
+    for block in blocks:
+        energy, calls = block["energy"], len(block["samples_ns"]) * block["batch"]
+        if energy and calls:
+            found.append((energy["mj"] - idle_mw * energy["seconds"]) / calls)
+    return median(found) if found else None
+
+
 class Collector:
     """Turns the agent's events, in the order in which they come, into results."""
 
@@ -84,7 +102,7 @@ class Collector:
         self.facts: dict[str, Any] = {}
         self.before: dict[str, Any] = {}
         self.after: dict[str, Any] = {}
-        self.versions: dict[str, Any] = {}
+        self.idle_mw: float | None = None
         self.agent = ""
         self.cpus: list[int] = []
         self.pinned = True
@@ -99,7 +117,10 @@ class Collector:
                 "peak_bytes": None,
                 "base_bytes": None,
                 "accuracy": None,
+                "runtime": {"name": variant.runtime, "version": None, "numpy": None},
                 "providers": [],
+                "energy_mj": None,
+                "second_opinion": None,
                 "error": None,
             }
             for variant in job.variants
@@ -111,6 +132,7 @@ class Collector:
         if kind == "start":
             self.facts, self.before, self.agent = event["facts"], event["state"], event["agent"]
             self.cpus = event["cpus"]
+            self.idle_mw = event.get("idle_mw")
         elif kind == "state":
             self.after = event["state"]
         elif kind == "canary":
@@ -119,7 +141,9 @@ class Collector:
             result = self.results[event["name"]]
             result["loads"].append({name: event[name] for name in ("process", "load_ns", "first_ns")})
             result["providers"] = event["providers"]
-            self.versions = event["versions"]
+            result["runtime"] = {"name": result["runtime"]["name"]} | {
+                name: event["versions"].get(name) for name in ("version", "numpy")
+            }
             self.pinned &= event["pinned"]
         elif kind == "block":
             self._block(event)
@@ -127,6 +151,8 @@ class Collector:
             self.results[event["name"]] |= {"peak_bytes": event["peak_bytes"], "base_bytes": event["base_bytes"]}
         elif kind == "accuracy":
             self.results[event["name"]]["accuracy"] = event["accuracy"]
+        elif kind == "second_opinion":
+            self.results[event["name"]]["second_opinion"] = event["second_opinion"]
         elif kind == "failed":
             self.results[event["name"]]["error"] = event["message"]
 
@@ -137,7 +163,9 @@ class Collector:
             self.shares.setdefault(event["name"], []).append((others, watched))
             share = round(min(max(others / watched, 0.0), 1.0), 4)
         kept = {name: event[name] for name in ("process", "round", "position", "samples_ns", "batch")}
-        self.results[event["name"]]["blocks"].append(kept | {"others_cpu_share": share})
+        result = self.results[event["name"]]
+        result["blocks"].append(kept | {"others_cpu_share": share, "energy": event.get("energy")})
+        result["energy_mj"] = energy_mj(result["blocks"], self.idle_mw)
 
     def others_cpu_share(self) -> float | None:
         """Share of the measured cores' time that others took, over all blocks: a single one is too short to say."""
