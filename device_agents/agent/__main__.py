@@ -27,6 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     command("run", "run the job given as the first line on stdin", root=True)
     command("worker", "a process that loads one model (started by run)")
     command("sha256", "digest of a file").add_argument("file")
+    command("sizes", "what lies in the agent's folder, in bytes", root=True)
+    command("erase", "take away all of the agent's folder, unless a job runs", root=True)
     runtime = command("runtime", "whether a runtime works here, its versions and providers")
     runtime.add_argument("--name", required=True, help="onnxruntime, litert, tflite-runtime or torch")
     runtime.add_argument("--folder", default="", help="its folder; left out: the Python that runs this")
@@ -67,6 +69,14 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
 
         out.write("sha256", sha256=sha256_of(given.file))
         out.end(True)
+    elif given.command == "sizes":
+        from .belongings import sizes
+        from .probe import disk_free_bytes
+
+        out.write("sizes", bytes=sizes(given.root), free_bytes=disk_free_bytes(given.root))
+        out.end(True)
+    elif given.command == "erase":
+        return _erase(given.root, out)
     elif given.command == "runtime":
         from .installed import check
 
@@ -82,6 +92,19 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
         from .session import run
 
         return run(given.root, given.sysroot, out)
+    return 0
+
+
+def _erase(root: str, out: Lines) -> int:
+    from .belongings import erase
+    from .lock import Busy
+
+    try:
+        out.write("erase", **erase(root, {"who": "devices.setup"}))
+    except Busy as busy:
+        out.end(False, error="busy", holder=busy.holder)
+        return 3
+    out.end(True)
     return 0
 
 

@@ -27,12 +27,20 @@ def filled(arrays: Dict[str, Any], size: int) -> Dict[str, Any]:
     return {name: fill(array) for name, array in arrays.items()}
 
 
-def measure(runtime: Runtime, path: str, batch: int, save: str = "", most: Optional[int] = None) -> Dict[str, Any]:
+def measure(
+    runtime: Runtime,
+    path: str,
+    batch: int,
+    save: str = "",
+    most: Optional[int] = None,
+    keep: Optional[int] = None,
+) -> Dict[str, Any]:
     """Runs the samples of the .npz at `path`, at most `most`, `batch` at a time (the model's own where that is fixed).
 
     Returns name "top-1", value (share of samples whose argmax over the first output's last axis is the label, None
     without labels), n, and outputs_sha256 of the first output as little-endian float32 in the samples' order. With
-    `save`, that output also goes to that .npy file (float32, [n, ...]).
+    `save`, that output also goes to that .npy file (float32, [n, ...]); of
+    the first `keep` samples where that is given.
     """
     import numpy
 
@@ -51,7 +59,7 @@ def measure(runtime: Runtime, path: str, batch: int, save: str = "", most: Optio
                 arrays = filled(arrays, size)
             output = numpy.asarray(runtime.run(cast(arrays, runtime))[0])[:real]
             digest.update(numpy.ascontiguousarray(output, dtype="<f4").tobytes())
-            if save:
+            if save and (keep is None or count < keep):
                 kept.append(output.astype("<f4"))
             count += real
             if labels is None:
@@ -63,7 +71,7 @@ def measure(runtime: Runtime, path: str, batch: int, save: str = "", most: Optio
     if not count:
         raise ValueError("the evaluation file holds no sample")
     if save:
-        _save(save, numpy.concatenate(kept))
+        _save(save, numpy.concatenate(kept)[:keep])
     return {
         "name": "top-1",
         "value": right / count if labelled else None,

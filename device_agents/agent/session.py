@@ -234,6 +234,7 @@ class _Session:
                 data=job["evaluation"],
                 batch=job["evaluation_batch"],
                 most=job.get("evaluation_samples"),
+                keep=job.get("saved_samples"),
                 save=variant.given.get("save_outputs") or "",
             )
             self._out.write("accuracy", name=variant.name, accuracy=found)

@@ -88,7 +88,12 @@ class Worker:
 
     def accuracy(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return accuracy.measure(
-            self._runtime, request["data"], request["batch"], request.get("save") or "", request.get("most")
+            self._runtime,
+            request["data"],
+            request["batch"],
+            request.get("save") or "",
+            request.get("most"),
+            request.get("keep"),
         )
 
     def _example(self, path: str) -> Dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import getpass
 import json
 import socket
@@ -14,19 +13,16 @@ from typing import Any
 from device_agents.bundle import MANIFEST, read_bundle
 from device_agents.connect import connect
 from device_agents.connect.base import Connection
-from device_agents.connect.process import Completed
 from device_agents.errors import (
-    AgentFailed,
     AgentLost,
-    DeviceBusy,
     DeviceError,
     DeviceFolderError,
     DeviceRestarted,
     LinkLost,
     NoPython,
-    NoRoom,
 )
 from device_agents.farm.assemble import assemble
+from device_agents.farm.endings import AGAIN, ended_badly, lost
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
@@ -37,7 +33,6 @@ from edgewright.files import sha256_file, write_atomically
 from edgewright.progress import Progress, Silent, piece
 from targets.schema import Runtime
 
-_AGAIN = "run the same command again; what was sent is kept"
 _OLDEST_PYTHON = (3, 8)
 
 
@@ -61,6 +56,9 @@ def open_device(
 
 class Device:
     """A connected device with the agent on it. Use it in `with`, by one thread."""
+
+    returns_no_outputs = False
+    """Its accuracy pass gives the outputs, so that they can be compared with this machine's."""
 
     def __init__(
         self,
@@ -113,29 +111,10 @@ class Device:
         answers = [event for line in done.stdout.splitlines() if (event := _event(line)) is not None]
         end = answers[-1] if answers and answers[-1]["kind"] == "end" else None
         if end is None:
-            raise self._lost(done)
+            raise lost(self.entry.name, done)
         if not end["ok"]:
-            if end.get("errno") == errno.ENOSPC:
-                raise NoRoom(
-                    f"{self.entry.name} has no room: {end.get('message')}",
-                    where=self.root,
-                    remedy='free some space on the device, or set root = "/a/roomier/folder" for it in farm.toml',
-                )
-            raise AgentFailed(
-                f"The agent on {self.entry.name} could not do it: {end.get('message') or end.get('error')}",
-                where=arguments[0],
-                remedy=_AGAIN,
-            )
+            raise ended_badly(self.entry.name, self.root, end, f"could not do it ({arguments[0]})")
         return answers[-2] if len(answers) > 1 else {}
-
-    def _lost(self, done: Completed) -> AgentLost:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        return AgentLost(
-            f"The agent on {self.entry.name} ended without its closing marker (exit status {done.status}): "
-            "it was killed, or the device went down.",
-            where=said[-1][:300] if said else "it left no message",
-            remedy=_AGAIN,
-        )
 
     def probe(self) -> dict[str, Any]:
         """{"facts": what the device is, "state": how it is now}; keys as in a report."""
@@ -146,6 +125,20 @@ class Device:
         """Who holds the device's lock now; None where it is free."""
         found: dict[str, Any] | None = self._ask("holder", "--root", self.root)["holder"]
         return found
+
+    def sizes(self) -> tuple[dict[str, int], int | None]:
+        """(bytes by folder under the root, each runtime by itself, bytes free on that disk)."""
+        found = self._ask("sizes", "--root", self.root)
+        return found["bytes"], found["free_bytes"]
+
+    def erase(self) -> tuple[int, list[str]]:
+        """Takes away all that is ours on the device: (bytes freed, what in the root isn't ours and was left).
+
+        The device is of no use after that. Raises DeviceBusy while a job runs there.
+        """
+        self.connection.release()
+        found = self._ask("erase", "--root", self.root, timeout=600.0)
+        return found["freed_bytes"], found["left"]
 
     def prepare(self, runtime: str, source: Source = "wheel") -> RuntimeInfo:
         """Has a runtime ready on the device, ours or its own as `source` says (targets.schema.Runtime).
@@ -216,13 +209,16 @@ class Device:
                     # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.
                     time_limit=job.wait_s + job.time_limit_s + 120.0,
                 )
-                self._check_end(end, done)
-            except (AgentLost, LinkLost) as lost:
-                self._check_restart(collector.facts.get("boot_id"), lost)
+                if not end:
+                    raise lost(self.entry.name, done)
+                if not end["ok"]:
+                    raise ended_badly(self.entry.name, self.root, end, "could not run the job")
+            except (AgentLost, LinkLost) as gone:
+                self._check_restart(collector.facts.get("boot_id"), gone)
                 raise
         return assemble(self.entry, job, collector, self._runtimes.ready, started, len(strange))
 
-    def _check_restart(self, boot_id: str | None, lost: DeviceError) -> None:
+    def _check_restart(self, boot_id: str | None, gone: DeviceError) -> None:
         """Raises DeviceRestarted where the device, as far as it can be reached by now, has another boot than before."""
         if boot_id is None:
             return
@@ -236,32 +232,13 @@ class Device:
             raise DeviceRestarted(
                 f"{self.entry.name} restarted in mid-run: the job is lost, what was sent is kept.",
                 where=f"boot {boot_id} before, {now_id} now",
-                remedy=f"check its power supply and its temperature, then {_AGAIN}",
-            ) from lost
+                remedy=f"check its power supply and its temperature, then {AGAIN}",
+            ) from gone
 
     def _reconnect(self) -> None:
         connection, _ = connect(self.entry, self._state)
         self.connection.close()
         self.connection = self._runtimes.connection = connection
-
-    def _check_end(self, end: dict[str, Any], done: Completed) -> None:
-        if not end:
-            raise self._lost(done)
-        if end["ok"]:
-            return
-        if end.get("error") == "busy":
-            holder = end.get("holder") or {}
-            raise DeviceBusy(
-                f"{self.entry.name} is busy: {holder.get('who', 'someone')} on {holder.get('host', 'another machine')} "
-                f"has measured {holder.get('what', 'something')} there since {holder.get('since', 'a while')}.",
-                where=f"{self.root}/lock",
-                remedy="wait for it to end, then run the same command again",
-                holder=holder,
-            )
-        raise AgentFailed(
-            f"The agent on {self.entry.name} could not run the job: {end.get('message') or end.get('error')}",
-            remedy=_AGAIN,
-        )
 
     def close(self) -> None:
         """Ends the connection."""

@@ -1,0 +1,71 @@
+"""Puts agent and runtimes on a device ahead of the first job, and says what lies where; or takes it all off again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device_agents.farm.device import Device, open_device
+from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.prepare import RuntimeInfo
+from device_agents.pack import agent
+from edgewright.progress import Progress, piece
+from targets.schema import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def setup(entry: DeviceEntry, target: Target, state: Path, cache: Path, progress: Progress) -> list[str]:
+    """Agent and every runtime of the target, each tried there; lines that say what lies where. Twice sends nothing.
+
+    Raises RuntimeUnavailable where the device can have none of the target's runtimes, NoRoom, and what a connection
+    raises.
+    """
+    with open_device(entry, state=state, cache=cache, progress=progress) as device:
+        with piece(progress, f"set up {entry.name}", len(target.runtime) + 1) as shown:
+            facts = device.probe()["facts"]
+            shown.advance()
+            found, left_out = device.available(target.runtime)
+            shown.advance(float(len(target.runtime)))
+        return [*_device(device, facts), *_contents(device, found), *(f"left out: {why}" for why in left_out.values())]
+
+
+def _device(device: Device, facts: Mapping[str, Any]) -> list[str]:
+    about = [facts.get("board") or facts.get("cpu_model"), facts.get("os"), str(device.system)]
+    return [f"{device.entry.name}: {', '.join(one for one in about if one)}", f"folder: {device.root}"]
+
+
+def _contents(device: Device, runtimes: Mapping[str, RuntimeInfo]) -> list[str]:
+    sizes, free = device.sizes()
+    lines = [f"agent {agent().sha256[:12]}: works"]
+    for info in runtimes.values():
+        numpy = f", numpy {info.numpy}" if info.numpy else ""
+        providers = f", brings {', '.join(info.providers)}" if info.providers else ""
+        if info.source == "device":
+            place = "the device's own"
+        else:
+            place = f"{'sent just now' if info.sent else 'was there'}, {_mb(sizes.get(f'runtimes/{info.digest}', 0))}"
+        lines.append(f"{info.name} {info.version}: works ({place}{numpy}{providers})")
+    others = {f"runtimes/{info.digest}" for info in runtimes.values()}
+    old = sum(size for name, size in sizes.items() if name.startswith("runtimes/") and name not in others)
+    if old:
+        lines.append(f"other runtimes: {_mb(old)}")
+    lines += [f"{name}: {_mb(sizes[name])}" for name in ("bundles", "data", "engines", "outputs") if sizes.get(name)]
+    lines.append(f"in all {_mb(sum(sizes.values()))}, {_mb(free) if free is not None else 'an unknown amount'} free")
+    return lines
+
+
+def undo(entry: DeviceEntry, state: Path, cache: Path, progress: Progress) -> list[str]:
+    """Takes all that is ours off the device; lines that say so. Raises DeviceBusy while a job runs there."""
+    with open_device(entry, state=state, cache=cache, progress=progress) as device:
+        root = device.root
+        freed, left = device.erase()
+    lines = [f"{entry.name}: removed what was ours in {root}, {_mb(freed)}"]
+    if left:
+        lines.append(f"the folder stays, for what isn't ours in it: {', '.join(left[:5])}{', ...' * (len(left) > 5)}")
+    return lines
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
