@@ -23,7 +23,7 @@ from typing import Any
 from device_agents.farm.inventory import DeviceEntry
 from edgewright.errors import EdgewrightError
 from tests.doubles.arm_boards import BOARDS, Board
-from tests.doubles.arm_root import missing, python_of, root_of
+from tests.doubles.arm_root import missing, root_of
 from tests.doubles.loopback import _MARK, _toml, free_port, new_key, sshd_path
 
 _INIT = Path(__file__).with_name("arm_init.py")
@@ -164,12 +164,6 @@ class ArmDouble:
         """Kills everything on it at once; after `seconds`, in which it refuses connections, it is back with a new
         boot_id and the same disk. Returns at once: `wait()` for it."""
         self._ask("reboot", seconds=seconds)
-
-    def compile(self, path: str) -> None:
-        """Makes the bytecode of a folder on it (a runtime that was unpacked there) by a Python of this machine: its own
-        would take many times as long at the first import. Nothing where this machine has no Python of that version."""
-        if (python := python_of(self.board.root.python)) is not None:
-            self._ask("compile", command=[python, "-I", "-m", "compileall", "-q"], path=path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

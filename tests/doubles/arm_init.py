@@ -99,13 +99,6 @@ class Init:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(request["text"])
 
-    def compile(self, request: dict[str, Any]) -> None:
-        """Makes bytecode by a native Python of the same version: under emulation it would take many times as long."""
-        command = [*request["command"], str(ROOT / request["path"].lstrip("/"))]
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-        )
-
     def reboot(self, request: dict[str, Any]) -> None:
         """Kills everything, is away for `seconds`, then boots; the disk stays as it is."""
         sshd = self._sshd
