@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import glob
-import os
 import threading
 import time
-from functools import partial
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import cpus
-from .probes import ina3221, raspberry, tegrastats
-from .probes.source import Garbled, Programs, number, read_text
+from .probes import ina3221, tegrastats
+from .probes.meters import Read, battery, hwmon, pmic
+from .probes.source import Garbled
 
 # Every 50 ms where a file tells it; where a program has to be started for each reading, a little above 10 Hz.
 FILE_INTERVAL_S = 0.05
@@ -20,10 +18,6 @@ LINE_INTERVAL_MS = 90
 LEAST_SAMPLES = 3
 # A sensor that was silent for longer leaves too much to guess.
 MOST_GAP_S = 1.0
-
-Read = Callable[[], Optional[float]]
-# Chips that measure what flows to the whole board where there is one of them; a GPU's or a fan's own meter does not.
-_METERS = ("power_meter", "ina219", "ina220", "ina226", "ina228", "ina230", "ina231", "ina238", "ina260")
 
 
 class Meter(NamedTuple):
@@ -39,7 +33,7 @@ def meter(sysroot: str = "/") -> Optional[Meter]:
     rail = ina3221.total(sysroot)
     candidates: List[Optional[Meter]] = [
         Meter("ina3221", FILE_INTERVAL_S, rail) if rail else None,
-        Meter("pmic", PROGRAM_INTERVAL_S, lambda: pmic_mw(Programs(sysroot))),
+        Meter("pmic", PROGRAM_INTERVAL_S, pmic(sysroot)),
     ]
     for candidate in candidates:
         if candidate and candidate.read and _reading(candidate.read) is not None:
@@ -65,62 +59,6 @@ def _tegrastats_tells(sysroot: str) -> bool:
     except Garbled:
         return False
     return found is not None and tegrastats.total_mw(found["rails_mw"]) is not None
-
-
-def pmic_mw(programs: Programs) -> Optional[float]:
-    """The power of a Raspberry Pi 5 in mW; None elsewhere. Raises Garbled."""
-    try:
-        text = programs.ask("vcgencmd", "pmic_read_adc") or ""
-    except Garbled:
-        # Older boards don't know the command; whether vcgencmd works at all shows in get_throttled.
-        return None
-    rails = raspberry.rails_mw(text)
-    if rails is None and "current(" in text:
-        raise Garbled("pmic_read_adc")
-    return raspberry.board_mw(rails) if rails else None
-
-
-def hwmon(sysroot: str) -> Optional[Read]:
-    """The one power monitor of a board in hwmon's uW files; None where there is none, or several and no total."""
-    found = []
-    for folder in sorted(glob.glob(os.path.join(glob.escape(sysroot), "sys/class/hwmon/hwmon*"))):
-        if read_text(folder, "name") in _METERS:
-            names = ("power1_input", "power1_average")
-            found += [os.path.join(folder, name) for name in names if os.path.exists(os.path.join(folder, name))][:1]
-    return _microwatts(found[0]) if len(found) == 1 else None
-
-
-def _microwatts(path: str) -> Read:
-    def read() -> Optional[float]:
-        value = number(read_text("/", path))
-        if value is None:
-            raise Garbled(path)
-        return value / 1000
-
-    return read
-
-
-def battery(sysroot: str) -> Optional[Read]:
-    """What a battery gives while nothing charges it, in mW; None where there is none or it is being charged."""
-    for folder in sorted(glob.glob(os.path.join(glob.escape(sysroot), "sys/class/power_supply/*"))):
-        if read_text(folder, "type") != "Battery" or read_text(folder, "scope") == "Device":
-            continue
-        if read_text(folder, "status") == "Discharging":
-            return partial(_battery_mw, folder)
-    return None
-
-
-def _battery_mw(folder: str) -> Optional[float]:
-    if read_text(folder, "status") != "Discharging":
-        return None
-    microwatts = number(read_text(folder, "power_now"))
-    if microwatts is not None:
-        return abs(microwatts) / 1000
-    microamperes, microvolts = (number(read_text(folder, name)) for name in ("current_now", "voltage_now"))
-    if microamperes is None or microvolts is None:
-        return None
-    # Some drivers give the current of a battery that is emptied as negative.
-    return abs(microamperes) * microvolts / 1e9
 
 
 def energy(samples: Sequence[Tuple[float, float]], began: float, ended: float) -> Optional[Dict[str, float]]:

@@ -53,17 +53,14 @@ def _channels(drivers: str, patterns: Tuple[str, ...], label: str) -> List[Tuple
     return channels
 
 
-def rails_mw(sysroot: str) -> Optional[Dict[str, float]]:
-    """Every rail in mW; None where the board has no such monitor. Raises Garbled where none can be read."""
+def rails_mw(sysroot: str, garbled: Callable[[str], None]) -> Optional[Dict[str, float]]:
+    """Every rail in mW that can be read; None where none can. `garbled` gets the names of those that can't."""
     found = {}
-    known = rails(sysroot)
-    for name, read in known.items():
+    for name, read in rails(sysroot).items():
         try:
             found[name] = read()
         except Garbled:
-            continue
-    if known and not found:
-        raise Garbled("ina3221")
+            garbled("ina3221 " + name)
     return found or None
 
 

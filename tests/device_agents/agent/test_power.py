@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ import pytest
 
 from device_agents.agent import cpus
 from device_agents.agent.power import Sampler, energy, meter
+from tests.device_agents.agent.pythons import HOW, python
 from tests.device_agents.agent.trees import program, write
+from tests.prerequisites import require
 
 RAIL = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1"
 TEGRASTATS = (
@@ -182,3 +185,13 @@ def test_sampling_thread_keeps_away_from_the_measured_cores(tmp_path: Path) -> N
     assert sampler.idle(0.3) is not None
     assert {line.split()[1] for line in seen.read_text().splitlines()} == {str(allowed[0])}
     assert cpus.allowed() == allowed
+
+
+def test_sampler_runs_under_the_oldest_python(tmp_path: Path, project_root: Path) -> None:
+    interpreter = python(8)
+    require(interpreter, HOW.format(8))
+    code = "import sys; from device_agents.agent.power import Sampler; print(Sampler(sys.argv[1], [0]).idle(0.4))"
+    done = subprocess.run(
+        [str(interpreter), "-c", code, _board(tmp_path)], cwd=project_root, capture_output=True, check=True
+    )
+    assert float(done.stdout) == pytest.approx(5000.0)

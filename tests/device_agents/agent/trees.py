@@ -21,3 +21,11 @@ def program(root: Path, name: str, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
     return path
+
+
+RECORDED = ("pi4", "pi5", "orin-nano", "agx-orin", "xavier-nx", "pixel")
+
+
+def recorded(board: str) -> str:
+    """The tree of a board (tests/device_agents/agent/recorded) as the agent's --sysroot takes it."""
+    return str(Path(__file__).with_name("recorded") / board)
