@@ -19,6 +19,12 @@ def connect(entry: DeviceEntry, state: Path) -> tuple[Connection, str]:
         python = base_python() if entry.python == "python3" else entry.python
         root = str((state / "device").absolute()) if entry.root == "~/.edgewright" else entry.root
         return LocalConnection(entry.name, python), root
+    if entry.kind == "adb":
+        from device_agents.connect.adb import AdbConnection
+
+        # Android's shell may write here and run programs from here; its home folder is nobody's.
+        root = "/data/local/tmp/edgewright" if entry.root == "~/.edgewright" else entry.root
+        return AdbConnection.open(entry), root
     from device_agents.connect.ssh import SshConnection
 
     return SshConnection.open(entry), entry.root

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from device_agents.connect.process import PLACE_BOOT, Completed, Placer, Process
 from device_agents.errors import CommandTimedOut, DeviceFolderError, LinkLost, NoPython, PushFailed
@@ -23,6 +23,9 @@ _ENOENT_STATUS = (126, 127)
 
 class Connection(ABC):
     """A device that is connected. Not for use by several threads at once."""
+
+    needs_python: ClassVar[bool] = True
+    """Whether `place` needs a Python on the device."""
 
     def __init__(self, name: str, python: str) -> None:
         """name: as messages call the device; python: the command that starts Python there."""

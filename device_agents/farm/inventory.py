@@ -18,16 +18,23 @@ else:
 
 STAND_IN = "this machine"
 HOST = "host"
+_ONLY_SSH = ("user", "key", "jump", "known_hosts", "ssh_config", "python")
+_ONLY_ADB = ("serial", "adb", "adb_server", "benchmark_model")
 
 
 class DeviceEntry(BaseModel):
-    """One device of farm.toml, or the stand-in. Paths are as written; `~` is for whoever uses them to expand."""
+    """One device of farm.toml, or the stand-in. Paths are as written; `~` is for whoever uses them to expand.
+
+    Of kind adb only: serial (left out where one phone is connected), or address for wireless debugging; adb: the
+    program; adb_server: where its server listens, as ADB_SERVER_SOCKET spells it; benchmark_model: Google's program,
+    to be put on the phone.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     target: str = Field(min_length=1)
-    kind: Literal["ssh", "local"] = "ssh"
+    kind: Literal["ssh", "local", "adb"] = "ssh"
     address: str = ""
     port: int | None = Field(default=None, ge=1, le=65535)
     user: str | None = None
@@ -39,16 +46,20 @@ class DeviceEntry(BaseModel):
     root: str = Field(default="~/.edgewright", min_length=1)
     emulated: bool = False
     stand_in: bool = False
+    serial: str | None = Field(default=None, min_length=1)
+    adb: str = Field(default="adb", min_length=1)
+    adb_server: str | None = Field(default=None, min_length=1)
+    benchmark_model: Path | None = None
     farm_file: Path | None = None
 
-    @field_validator("name", "address", "user", "jump", "python", "root")
+    @field_validator("name", "address", "user", "jump", "python", "root", "serial", "adb", "adb_server")
     @classmethod
     def _one_line(cls, value: str | None) -> str | None:
         if value is not None and re.search(r"[\x00-\x1f\x7f]", value):
             raise ValueError("must be one line without control characters")
         return value
 
-    @field_validator("address", "user", "jump")
+    @field_validator("address", "user", "jump", "serial", "adb")
     @classmethod
     def _no_option(cls, value: str | None) -> str | None:
         if value is not None and value.startswith("-"):
@@ -59,7 +70,19 @@ class DeviceEntry(BaseModel):
     def _reachable(self) -> DeviceEntry:
         if self.kind == "ssh" and not self.address:
             raise ValueError("address is missing (the device's name or IP address)")
+        foreign = _ONLY_SSH if self.kind == "adb" else _ONLY_ADB
+        if others := [key for key in foreign if getattr(self, key) != type(self).model_fields[key].default]:
+            raise ValueError(f"{others[0]} is not for kind = {self.kind!r}")
+        if self.serial and self.address:
+            raise ValueError("give serial (by USB) or address (wireless), not both")
         return self
+
+    @property
+    def where(self) -> str:
+        """How it is reached, in a word or two."""
+        if self.kind == "adb":
+            return f"adb {self.serial or self.address}".strip()
+        return self.address
 
     @property
     def default_known_hosts(self) -> Path:
@@ -159,7 +182,9 @@ def _entry(path: Path, name: str, given: Any) -> DeviceEntry:
             remedy=f"keys are: {keys}",
         ) from error
     # A path in farm.toml is meant from where farm.toml is, whatever folder the command was typed in.
-    paths = {key: getattr(entry, key) for key in ("key", "known_hosts", "ssh_config")}
-    return entry.model_copy(
-        update={key: path.absolute().parent / value.expanduser() for key, value in paths.items() if value is not None}
-    )
+    folder = path.absolute().parent
+    paths = {key: getattr(entry, key) for key in ("key", "known_hosts", "ssh_config", "benchmark_model")}
+    update: dict[str, Any] = {key: folder / value.expanduser() for key, value in paths.items() if value is not None}
+    if "/" in entry.adb:  # else a program on PATH
+        update["adb"] = str(folder / Path(entry.adb).expanduser())
+    return entry.model_copy(update=update)

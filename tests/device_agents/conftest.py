@@ -15,6 +15,7 @@ from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import DeviceEntry, stand_in
 from tests.device_agents.tiny import tiny_bundle
 from tests.doubles.loopback import Loopback, sshd_path
+from tests.doubles.phone import PhoneDouble
 from tests.prerequisites import require
 
 
@@ -36,6 +37,14 @@ def bare_double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loopback]:
 
 
 @pytest.fixture(scope="session")
+def phone_double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PhoneDouble]:
+    """An Android behind a fake adb server, for the whole session; the real adb program talks to it."""
+    require(shutil.which("adb"), "adb is not installed: apt-get install adb")
+    with PhoneDouble(tmp_path_factory.mktemp("phone-double")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
 def cache() -> Path:
     """Where wheels are kept: the person's own, so that a second run of the tests needs no network."""
     return Path(os.environ.get("EDGEWRIGHT_CACHE", "~/.cache/edgewright")).expanduser()
@@ -50,22 +59,38 @@ def entry(request: pytest.FixtureRequest) -> DeviceEntry:
     return found.entry()
 
 
-@pytest.fixture(
-    params=["local", pytest.param("ssh", marks=pytest.mark.device), pytest.param("ssh-bare", marks=pytest.mark.device)]
-)
-def connection(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Connection]:
-    """A connection of each kind: what one promises, all keep."""
-    if request.param == "local":
+_WITH_PYTHON = ["local", *(pytest.param(kind, marks=pytest.mark.device) for kind in ("ssh", "ssh-bare"))]
+
+
+def _connect(kind: str, request: pytest.FixtureRequest) -> Connection:
+    if kind == "local":
         from device_agents.connect.local import LocalConnection, base_python
 
-        with LocalConnection("this machine", base_python()) as local:
-            yield local
-        return
+        return LocalConnection("this machine", base_python())
+    if kind == "adb":
+        from device_agents.connect.adb import AdbConnection
+
+        phone: PhoneDouble = request.getfixturevalue("phone_double")
+        return AdbConnection.open(phone.entry())
     from device_agents.connect.ssh import SshConnection
 
-    found: Loopback = request.getfixturevalue("double" if request.param == "ssh" else "bare_double")
-    with SshConnection.open(found.entry()) as remote:
-        yield remote
+    found: Loopback = request.getfixturevalue("double" if kind == "ssh" else "bare_double")
+    return SshConnection.open(found.entry())
+
+
+@pytest.fixture(params=[*_WITH_PYTHON, pytest.param("adb", marks=pytest.mark.device)])
+def connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection of each kind: what one promises, all keep."""
+    with _connect(request.param, request) as found:
+        yield found
+
+
+@pytest.fixture(params=_WITH_PYTHON)
+def python_connection(request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection of each kind whose requests a Python on the device answers: all but adb."""
+    with _connect(request.param, request) as found:
+        assert found.needs_python
+        yield found
 
 
 @pytest.fixture

@@ -191,18 +191,18 @@ def test_folders_are_made_seen_and_removed(connection: Connection, tmp_path: Pat
     assert not connection.exists(path)
 
 
-def test_request_without_python_names_the_remedy(connection: Connection) -> None:
-    connection.python = "no-such-python"
+def test_request_without_python_names_the_remedy(python_connection: Connection) -> None:
+    python_connection.python = "no-such-python"
     with pytest.raises(NoPython) as caught:
-        connection.place(do="hello", root="/tmp")
+        python_connection.place(do="hello", root="/tmp")
     assert "no-such-python" in str(caught.value)
     assert "farm.toml" in caught.value.remedy
 
 
-def test_request_to_an_old_python_names_the_remedy(connection: Connection, tmp_path: Path) -> None:
+def test_request_to_an_old_python_names_the_remedy(python_connection: Connection, tmp_path: Path) -> None:
     old = tmp_path / "python2"
     old.write_text("#!/bin/sh\necho 'Unknown option: -I' >&2\nexit 2\n")
     old.chmod(0o755)
-    connection.python = str(old)
+    python_connection.python = str(old)
     with pytest.raises(NoPython):
-        connection.place(do="hello", root="/tmp")
+        python_connection.place(do="hello", root="/tmp")

@@ -82,7 +82,12 @@ def test_device_of_another_target_is_refused(tmp_path: Path) -> None:
         ("[devices.a]\ntarget = 'x'\naddress = 'h'\nport = '22'\nuser = 3\n", ["devices.a"]),
         ("[devices.a]\ntarget = 'x'\naddress = '-oProxyCommand=id'\n", ["devices.a.address", "dash"]),
         ("[devices.a]\ntarget = 'x'\naddress = \"h\\nx\"\n", ["control characters"]),
-        ("[devices.a]\ntarget = 'x'\naddress = 'h'\nkind = 'adb'\n", ["devices.a.kind"]),
+        ("[devices.a]\ntarget = 'x'\naddress = 'h'\nkind = 'usb'\n", ["devices.a.kind"]),
+        ("[devices.a]\ntarget = 'x'\naddress = 'h'\nserial = 's'\n", ["serial is not for kind = 'ssh'"]),
+        ("[devices.a]\ntarget = 'x'\nkind = 'adb'\nuser = 'u'\n", ["user is not for kind = 'adb'"]),
+        ("[devices.a]\ntarget = 'x'\nkind = 'adb'\nserial = 's'\naddress = 'h'\n", ["not both"]),
+        ("[devices.a]\ntarget = 'x'\nkind = 'adb'\nserial = '-s'\n", ["devices.a.serial", "dash"]),
+        ("[devices.a]\ntarget = 'x'\nkind = 'adb'\nserial = \"s\\nx\"\n", ["control characters"]),
         ("[devices.a]\ntarget = 'x'\naddress = 'h'\nname = 'b'\n", ["Unknown key 'name'"]),
     ],
 )
@@ -94,6 +99,20 @@ def test_bad_farm_files_name_file_key_and_remedy(tmp_path: Path, text: str, word
     assert caught.value.remedy
     for word in words:
         assert word in message
+
+
+def test_phone_needs_no_address_and_its_paths_are_the_farm_file_s(tmp_path: Path) -> None:
+    entries = _read(
+        tmp_path,
+        "[devices.a]\ntarget = 'android'\nkind = 'adb'\n"
+        "[devices.b]\ntarget = 'android'\nkind = 'adb'\nserial = 'S1'\nadb = 'tools/adb'\n"
+        "adb_server = 'tcp:5038'\nbenchmark_model = 'bin/benchmark_model'\n"
+        "[devices.c]\ntarget = 'android'\nkind = 'adb'\naddress = '192.0.2.7:5555'\n",
+    ).entries
+    assert (entries["a"].adb, entries["a"].serial, entries["a"].where) == ("adb", None, "adb")
+    assert entries["b"].adb == str(tmp_path / "tools" / "adb")
+    assert entries["b"].benchmark_model == tmp_path / "bin" / "benchmark_model"
+    assert (entries["b"].where, entries["c"].where) == ("adb S1", "adb 192.0.2.7:5555")
 
 
 def test_farm_file_that_is_no_text_is_refused(tmp_path: Path) -> None:

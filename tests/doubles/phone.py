@@ -1,0 +1,127 @@
+"""An Android phone for tests and for trying out: a folder with Android's programs behind a fake adb server.
+
+Its shell is mksh and its commands are toybox's where this machine has them (apt-get install mksh toybox), as on a real
+phone; else the machine's own. No Android program can run here, so its `benchmark_model` is a script that really runs
+the .tflite file with ai_edge_litert and prints in benchmark_model's form; dumpsys and getprop print recorded text.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from shlex import quote
+from types import TracebackType
+
+from device_agents.farm.inventory import DeviceEntry
+from tests.doubles.fake_adb import FakeAdb, FakePhone
+
+SERIAL = "0123456789ABCDEF"
+MARK = "# Written by tests.doubles.phone; it goes when that ends.\n"
+RECORDED = Path(__file__).with_name("phone")
+_PROGRAM = Path(__file__).with_name("benchmark_program.py")
+_TOYBOX = "cat chmod cp date df du flock getconf kill ls mkdir mv rm sha256sum sleep stat taskset timeout true uname"
+
+
+class PhoneDouble:
+    """One phone behind its own server. folder: its file system; benchmark_model: whether that program is on it."""
+
+    def __init__(self, folder: Path, *, serial: str = SERIAL, benchmark_model: bool = True) -> None:
+        self.folder = folder.absolute()
+        self.bin = self.folder / "system" / "bin"
+        self.root = self.folder / "data" / "local" / "tmp" / "edgewright"
+        for place in (self.bin, self.root.parent, self.folder / "home"):
+            place.mkdir(parents=True, exist_ok=True)
+        shell = self._programs()
+        if benchmark_model:
+            self.add_benchmark_model(self.root.parent / "benchmark_model")
+        environment = {
+            "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.root.parent),
+            "ANDROID_DATA": "/data",
+        } | {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+        self.phone = FakePhone(serial, self.folder / "home", environment, shell)
+        self.server = FakeAdb(self.phone)
+
+    def _programs(self) -> str:
+        """Android's programs, first on the phone's PATH; the path of its shell."""
+        shell = shutil.which("mksh") or shutil.which("sh") or "sh"
+        links = {"sh": shell}
+        if toybox := shutil.which("toybox"):
+            links |= dict.fromkeys(_TOYBOX.split(), toybox)
+        for name, target in links.items():
+            if not (self.bin / name).is_symlink():
+                (self.bin / name).symlink_to(target)
+        getprop = f"cat {quote(str(RECORDED / 'getprop.txt'))}"
+        dumpsys = (
+            f'cat {quote(str(RECORDED))}/"dumpsys-$1.txt" 2>/dev/null || {{ echo "Can\'t find service: $1"; exit 0; }}'
+        )
+        _script(self.bin / "getprop", getprop)
+        _script(self.bin / "dumpsys", dumpsys)
+        return str(self.bin / "sh")
+
+    def add_benchmark_model(self, path: Path) -> Path:
+        """The stand-in for Google's program, run by this Python, which has ai_edge_litert."""
+        _script(path, f'exec {quote(sys.executable)} {quote(str(_PROGRAM))} "$@"')
+        return path
+
+    def entry(self, *, server: str | None = None, name: str = "phone") -> DeviceEntry:
+        """The double as farm.toml would name it; server: of a proxy in front of its own."""
+        return DeviceEntry(
+            name=name,
+            target="android",
+            kind="adb",
+            serial=self.phone.serial,
+            adb_server=server or self.server.address,
+            root=str(self.root),
+            stand_in=True,
+        )
+
+    def __enter__(self) -> PhoneDouble:
+        self.server.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.server.__exit__(None, None, None)
+
+
+def _script(path: Path, body: str) -> None:
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+
+
+def declare(double: PhoneDouble, farm: Path, name: str) -> None:
+    """Writes farm.toml with the double as an android; a stand-in, since its times are this machine's."""
+    entry = double.entry(name=name)
+    keys = {key: str(getattr(entry, key)) for key in ("target", "kind", "serial", "adb_server", "root")}
+    lines = "".join(f'{key} = "{_escaped(value)}"\n' for key, value in keys.items())
+    farm.write_text(f"{MARK}[devices.{name}]\n{lines}stand_in = true\n")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def run_phone(farm: Path, name: str = "phone") -> int:
+    """Declares a phone in `farm` and serves it until Ctrl-C; the exit status."""
+    if farm.exists() and not farm.read_text().startswith(MARK):
+        print(f"{farm} is there already; give another file with --farm", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="edgewright-phone-") as folder, PhoneDouble(Path(folder)) as double:
+        declare(double, farm, name)
+        print(f"{name} is up: an android behind an adb server at {double.server.address}, declared in {farm}")
+        print("its benchmark_model is a script that runs the model on this machine")
+        print("in another terminal:  ./inv deploy --target android   (Ctrl-C here ends it)", flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            farm.unlink(missing_ok=True)
