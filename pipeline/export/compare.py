@@ -28,7 +28,8 @@ def run_file(model: bytes, x: Arrays) -> Array | Arrays: ...
 def run_file(model: bytes, x: Array | Arrays) -> Array | Arrays:
     """Outputs of an ONNX or .ort file with a batch of 1 over `x` [N, ...], on one thread.
 
-    Signed activations are computed in integers, as on the chips that they are for, at whatever cost of time. A tuple in the place of `x` feeds as many inputs; a file of several outputs gives a tuple of them.
+    Signed activations are computed in integers, as on the chips that they are for, at whatever cost of time.
+    A tuple in the place of `x` feeds as many inputs; a file of several outputs gives a tuple of them.
     """
     import numpy as np
 

@@ -77,6 +77,11 @@ def download_size(data: bytes) -> int:
     return len(lzma.compress(data, format=lzma.FORMAT_XZ, preset=6))
 
 
+def spoken(number: int) -> str:
+    """A count as a person says it: 8.60 M, 120.5 k."""
+    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"
+
+
 def _stored(model: onnx.ModelProto) -> dict[str, tuple[onnx.TensorProto, onnx.TensorProto | None]]:
     """Tensors whose numbers stand in the file: float initialisers as they are, INT8 ones behind a DequantizeLinear.
 

@@ -9,7 +9,7 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from edgewright.errors import EdgewrightError
+from pipeline.export.refusal import refusal
 
 if TYPE_CHECKING:
     import onnx
@@ -19,10 +19,6 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 INPUT, OUTPUT = "input", "output"
 
 
-class NotExportable(EdgewrightError):
-    """The exporter refused the network."""
-
-
 def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
     """An ONNX model with the static shapes of `example` (a batch of 1, of any dtype): `input` > `output`.
 
@@ -30,7 +26,7 @@ def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int)
     it returns.
 
     A tensor is named `<module>/<operator>`, so `blocks.0.norm1/Conv` is what the module blocks.0.norm1 gives (batch
-    norms are folded into their convolution). Raises NotExportable with the exporter's own words.
+    norms are folded into their convolution). Raises NotExportable with the exporter's own words and the layer.
     """
     import torch
     from torch.utils._pytree import tree_leaves
@@ -57,11 +53,7 @@ def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int)
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many kinds
-        raise NotExportable(
-            f"torch.onnx.export refused the network: {_reason(error)}",
-            where=f"input {', '.join(f'{list(one.shape)} {one.dtype}' for one in inputs)}, opset {opset}",
-            remedy="replace what it names by an operation that ONNX has",
-        ) from error
+        raise refusal(module, inputs, error, "torch.onnx.export") from error
     finally:
         quiet.setLevel(level)
     assert program is not None
@@ -121,10 +113,3 @@ def _name(model: onnx.ModelProto) -> None:
                 names[place] = new.get(old, old)
     for value in model.graph.value_info:
         value.name = new.get(value.name, value.name)
-
-
-def _reason(error: BaseException) -> str:
-    """The deepest cause's first line: the exporter wraps what matters."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"

@@ -10,7 +10,6 @@ from typing import Any
 from edgewright.errors import EdgewrightError
 from pipeline.export.integers import SIGNED, signed_activations
 
-
 IDENTIFIER = b"ORTM"
 ALIGNMENT = 8
 """Of what onnxruntime writes: the 64-bit numbers among it."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.steps.base import Input
 from pipeline.steps.checking import CheckStep
-from pipeline.steps.export import MODEL, NAMED
+from pipeline.steps.export import NAMED
 
 if TYPE_CHECKING:
     import onnx
@@ -22,12 +22,11 @@ class Check(CheckStep):
 
     name: ClassVar[str] = "check"
     libraries: ClassVar[tuple[str, ...]] = (*CheckStep.libraries, "onnx", "onnxruntime")
-    file: ClassVar[str] = MODEL
 
     def outputs(self, made: Input, x: Array) -> Array:
         from pipeline.export.compare import run_file
 
-        return run_file(made.path(made.summary.get("file", MODEL)).read_bytes(), x)
+        return run_file(made.path(made.summary["file"]).read_bytes(), x)
 
     def float_drift(self, net: nn.Module, exported: Input, x: Array, bound: float) -> str:
         from pipeline.export.compare import torch_drift

@@ -67,7 +67,6 @@ class CheckStep(Step[CheckParameters]):
 
     libraries: ClassVar[tuple[str, ...]] = ("torch", "numpy", "safetensors")
     Parameters: ClassVar[type[StepParameters]] = CheckParameters
-    file: ClassVar[str]
 
     def outputs(self, made: Input, x: Array) -> Array:
         """What an artifact's file gives for `x` [N, ...] (float32 or int64, channels first): float32 [N, ...]."""

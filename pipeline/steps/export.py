@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from edgewright.errors import EdgewrightError
 from pipeline import data, network
 from pipeline.export.lean import leanest, without_metadata
-from pipeline.export.size import download_size, file_size
+from pipeline.export.size import download_size, file_size, spoken
 from pipeline.export.to_onnx import tensors_of, to_onnx
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 
@@ -70,8 +70,3 @@ class Export(Step[ExportParameters]):
             "outputs": list(network.forward(net, example, parameters.network).shape),
             "figure": f"{len(shipped) / 1024:.1f} KiB, {spoken(written.macs)} MACs",
         }
-
-
-def spoken(number: int) -> str:
-    """A count as a person says it: 8.60 M, 120.5 k."""
-    return f"{number / 1e6:.2f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.export.compare import run_file, torch_drift
 from pipeline.export.drift import worst_difference
-from pipeline.export.to_onnx import INPUT, OUTPUT, NotExportable, module_of, to_onnx
+from pipeline.export.refusal import NotExportable
+from pipeline.export.to_onnx import INPUT, OUTPUT, module_of, to_onnx
 from pipeline.pruning.groups import Axis, Count, Group
 from pipeline.pruning.plan import PruningPlan, Rows, Swap, actions_for, replay
 from tests.pipeline import nets
