@@ -22,7 +22,10 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--root", required=True, help="the agent's folder on this device")
         return made
 
-    command("probe", "facts and state of this device")
+    probe = command("probe", "facts and state of this device")
+    probe.add_argument("--folder", default=".", help="the folder whose disk's room is told")
+    canary = command("canary", "how long a fixed piece of work takes, several times, on the core that a job would take")
+    canary.add_argument("--times", type=int, default=20)
     command("holder", "who holds this device's lock", root=True)
     command("run", "run the job given as the first line on stdin", root=True)
     command("worker", "a process that loads one model (started by run)")
@@ -57,7 +60,14 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
     if given.command == "probe":
         from .probe import facts, state
 
-        out.write("probe", facts=facts(given.sysroot), state=state(given.sysroot))
+        out.write("probe", facts=facts(given.sysroot), state=state(given.sysroot, given.folder))
+        out.end(True)
+    elif given.command == "canary":
+        from . import cpus
+        from .canary import canary_readings
+
+        chosen = cpus.choose(1, given.sysroot)
+        out.write("canary", pinned=cpus.pin(chosen), cpus=chosen, ns=canary_readings(given.times))
         out.end(True)
     elif given.command == "holder":
         from .lock import holder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import List
 
 _STEPS = 40_000
 
@@ -23,3 +24,13 @@ def canary_ns() -> int:
         took = time.perf_counter_ns() - began
         best = took if not best else min(best, took)
     return best
+
+
+def canary_readings(times: int, pause_s: float = 0.05) -> List[int]:
+    """That many canaries, in nanoseconds, apart from each other so that what comes and goes on the device is seen."""
+    found = []
+    for number in range(times):
+        if number:
+            time.sleep(pause_s)
+        found.append(canary_ns())
+    return found

@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from device_agents.farm.validity import canary_findings, change_problems, judge, others_findings, throttle_problems
+from device_agents.farm.validity import (
+    canary_findings,
+    change_problems,
+    comparable,
+    drift_warnings,
+    judge,
+    others_findings,
+    thermal_findings,
+    throttle_problems,
+)
+from targets.schema import Sensors
 
 
 def _canary(*times: float) -> list[dict[str, Any]]:
@@ -96,3 +106,97 @@ def test_missing_sensors_and_pinning_are_warnings() -> None:
     assert problems == []
     assert len(warnings) == 2
     assert "temperature_c" in warnings[0]
+
+
+PI = Sensors(throttling="vcgencmd", temperature="thermal-zone")
+JETSON = Sensors(temperature="tegrastats", power="ina3221", power_mode="nvpmodel")
+
+
+def test_changed_power_mode_or_clocks_are_problems() -> None:
+    before = {"power_mode": "25W", "clocks_locked": True}
+    assert change_problems(before, {"power_mode": "15W", "clocks_locked": False}) == [
+        "the power mode changed in the job (25W > 15W)",
+        "the clocks were unlocked in the job",
+    ]
+    assert change_problems({"clocks_locked": False}, {"clocks_locked": True}) == ["the clocks were locked in the job"]
+    assert change_problems(before, {"power_mode": None}) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problems", "warnings"),
+    [(0, 0, 0, 0), (None, None, 0, 0), (1, 0, 0, 1), (0, 2, 1, 0), (3, 2, 2, 0), (1, 6, 1, 1), (None, 4, 1, 0)],
+)
+def test_thermal_status_from_moderate_on_is_a_problem(
+    before: int | None, after: int | None, problems: int, warnings: int
+) -> None:
+    found = thermal_findings({"thermal_status": before}, {"thermal_status": after})
+    assert (len(found[0]), len(found[1])) == (problems, warnings)
+    if after == 2:
+        assert found[0][-1] == "the thermal status was moderate after the job"
+
+
+def test_capped_clock_and_swapping_in_the_job_are_warnings() -> None:
+    before = {"max_freq_khz": 2400000, "swap_used_bytes": 0}
+    assert drift_warnings(before, {"max_freq_khz": 1800000, "swap_used_bytes": 50_000_000}) == [
+        "the highest clock allowed changed in the job (2400 > 1800 MHz)",
+        "50 MB of memory were swapped out in the job",
+    ]
+    assert drift_warnings(before, before | {"swap_used_bytes": 4096}) == []
+    assert drift_warnings({}, before) == []
+
+
+def test_garbled_sensors_of_either_end_are_a_warning() -> None:
+    before, after = GOOD | {"garbled": ["tegrastats"]}, GOOD | {"garbled": ["loadavg", "tegrastats"]}
+    problems, warnings = judge(before, after, [], [_result()], 0.0, True)
+    assert problems == []
+    assert warnings == ["sensors of this device that gave no reading: loadavg, tegrastats"]
+
+
+def test_sensor_that_the_target_promises_and_the_device_lacks_is_a_warning() -> None:
+    before = GOOD | {"throttled": None, "sources": {"throttling": [], "temperature": ["vcgencmd"]}}
+    _, warnings = judge(before, before, [], [_result()], 0.0, True, sensors=PI, target="raspberry-pi")
+    assert warnings == ["raspberry-pi should tell its throttling by vcgencmd, this device doesn't"]
+
+
+def test_sensor_that_tells_is_not_missed_and_the_rest_is_not_asked_for() -> None:
+    before = GOOD | {
+        "throttled": None,
+        "sources": {"temperature": ["thermal-zone"], "power": ["tegrastats"], "power_mode": ["nvpmodel"]},
+    }
+    assert judge(before, before, [], [_result()], 0.0, True, sensors=JETSON, target="jetson") == ([], [])
+
+
+def test_board_whose_rails_are_no_total_is_told_why() -> None:
+    before = GOOD | {
+        "rails_mw": {"VDD_GPU_SOC": 1.0, "VDD_CPU_CV": 2.0},
+        "sources": {"temperature": ["tegrastats"], "power": [], "power_mode": ["nvpmodel"]},
+    }
+    _, warnings = judge(before, before, [], [_result()], 0.0, True, sensors=JETSON, target="jetson")
+    said = "jetson should tell its power by ina3221, this device doesn't: "
+    assert warnings == [said + "its rails (VDD_GPU_SOC, VDD_CPU_CV) don't add up to the whole"]
+
+
+def test_emulated_device_misses_no_sensors() -> None:
+    assert judge({}, {}, [], [_result()], 0.0, True, sensors=PI, target="raspberry-pi", emulated=True) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ({}, {}, None),
+        ({"power_mode": "25W", "governor": "schedutil"}, {"power_mode": "25W", "governor": "schedutil"}, None),
+        ({"power_mode": "25W"}, {"power_mode": None}, None),
+        ({"power_mode": "25W"}, {"power_mode": "15W"}, "different power modes: 25W and 15W"),
+        (
+            {"clocks_locked": True},
+            {"clocks_locked": False},
+            "the clocks were locked for one and free for the other",
+        ),
+        ({"governor": "a"}, {"governor": "b"}, "different frequency governors: a and b"),
+        ({"max_freq_khz": 1800000}, {"max_freq_khz": 2400000}, "different highest clocks: 1800 and 2400 MHz"),
+    ],
+)
+def test_states_are_comparable_unless_power_mode_or_clocks_differ(
+    one: dict[str, Any], other: dict[str, Any], reason: str | None
+) -> None:
+    assert comparable(one, other) == reason
