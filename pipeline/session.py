@@ -60,7 +60,7 @@ class Session:
             for result in report.results:
                 name = result["name"]
                 if not (accuracy := result.get("accuracy")):
-                    if result["blocks"] and device.returns_no_outputs:
+                    if result["blocks"] and self.entry.kind == "adb":
                         metrics[name] = self._host_metric(self._variant(name))
                     continue
                 device.connection.pull(outputs[name], Path(folder) / "outputs.npy")
