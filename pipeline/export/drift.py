@@ -20,8 +20,8 @@ def sqnr(reference: Array, other: Array) -> float:
     """Signal to quantisation noise in dB: 10 log10(power of the reference / power of the difference)."""
     import numpy as np
 
-    noise = float(np.square(reference - other, dtype=np.float64).sum())
-    return 10 * float(np.log10(float(np.square(reference, dtype=np.float64).sum()) / max(noise, 1e-30)))
+    power, noise = (float(np.square(one, dtype=np.float64).sum()) for one in (reference, reference - other))
+    return 10 * float(np.log10(max(power, 1e-30) / max(noise, 1e-30)))
 
 
 def worst_difference(reference: Array, other: Array) -> float:
