@@ -21,7 +21,7 @@ from tests.doubles.fake_adb import FakeAdb, FakePhone
 
 SERIAL = "0123456789ABCDEF"
 MARK = "# Written by tests.doubles.phone; it goes when that ends.\n"
-RECORDED = Path(__file__).with_name("phone")
+RECORDED = Path(__file__).with_name("recorded_phone")
 _PROGRAM = Path(__file__).with_name("benchmark_program.py")
 _TOYBOX = "cat chmod cp date df du flock getconf kill ls mkdir mv rm sha256sum sleep stat taskset timeout true uname"
 

@@ -1,0 +1,29 @@
+"""Opening a device of any kind: with an agent where it has a Python, a phone by adb without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from device_agents.connect import connect
+from device_agents.farm.device import Device, open_device
+from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.phone import Phone
+from edgewright.progress import Progress
+
+
+def open_any(
+    entry: DeviceEntry,
+    *,
+    state: Path = Path(".edgewright"),
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Device | Phone:
+    """Connects to a device; arguments as open_device's. Raises device_agents.errors."""
+    if entry.kind != "adb":
+        return open_device(entry, state=state, cache=cache, progress=progress)
+    connection, root = connect(entry, state)
+    try:
+        return Phone(entry, connection, root, progress)
+    except BaseException:
+        connection.close()
+        raise

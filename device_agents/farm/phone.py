@@ -1,0 +1,253 @@
+"""A phone by adb, from the first connection to the report: what Device is where an agent can run, without one."""
+
+from __future__ import annotations
+
+import getpass
+import posixpath
+import re
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from device_agents.bundle import MANIFEST, read_bundle
+from device_agents.connect.base import Connection
+from device_agents.connect.shell import Shell
+from device_agents.errors import DeviceFolderError, RuntimeUnavailable
+from device_agents.farm import phonelock
+from device_agents.farm.benchmark_model import NAME
+from device_agents.farm.device import RuntimeInfo
+from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.job import Job, RemoteBundle
+from device_agents.farm.phoneprobe import probe_phone
+from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
+from device_agents.farm.report import Collector, Report, new_id, now
+from device_agents.farm.validity import judge
+from edgewright.files import sha256_file
+from edgewright.progress import Progress, Silent, piece
+
+if TYPE_CHECKING:
+    from targets.schema import Runtime
+
+_GET = (
+    "fetch Google's prebuilt android_aarch64_benchmark_model (docs/android.md), then set "
+    'benchmark_model = "path" for the phone in farm.toml'
+)
+MEANS = "benchmark_model gives means: p90 and p99 are those of block means"
+NO_ACCURACY = "accuracy was not taken on the phone: benchmark_model returns no outputs"
+
+
+@dataclass(frozen=True)
+class PhoneSystem:
+    """What a phone's processor is: `uname -m`, and the bits of it."""
+
+    machine: str
+    bits: int
+
+
+class Phone:
+    """A connected phone. Use it in `with`, by one thread. Raises DeviceFolderError where `root` can't be written."""
+
+    takes_accuracy = False
+    """Nothing on the phone gives outputs, so no evaluation data need be sent."""
+
+    def __init__(self, entry: DeviceEntry, connection: Connection, root: str, progress: Progress | None = None) -> None:
+        self.entry = entry
+        self.connection = connection
+        self._progress = progress or Silent()
+        self._runtime: RuntimeInfo | None = None
+        try:
+            hello = connection.place(do="hello", root=root)
+        except OSError as error:
+            raise DeviceFolderError(
+                f"The folder on {entry.name} can't be made or written: {error.strerror or error}",
+                where=root,
+                remedy='set root = "/a/writable/folder" for it in farm.toml (/data/local/tmp/edgewright is usual)',
+            ) from error
+        self.root = str(hello["root"])
+        self.system = PhoneSystem(str(hello["machine"]), int(hello["bits"]))
+
+    def probe(self) -> dict[str, Any]:
+        """{"facts": what the phone is, "state": how it is now}; keys as in a report."""
+        shell = Shell(self.connection)
+        try:
+            facts, state = probe_phone(shell, self.root)
+        finally:
+            shell.close()
+        return {"facts": facts, "state": state}
+
+    def holder(self) -> dict[str, Any] | None:
+        """Who holds the phone's lock now; None where it is free."""
+        return phonelock.holder(self.connection, self.root)
+
+    def available(self, runtimes: Sequence[Runtime]) -> tuple[dict[str, RuntimeInfo], dict[str, str]]:
+        """({name: what is ready on the phone}, {name: why it is left out}).
+
+        Raises RuntimeUnavailable where none is left, NoRoom, LinkLost.
+        """
+        ready: dict[str, RuntimeInfo] = {}
+        left_out: dict[str, str] = {}
+        first: RuntimeUnavailable | None = None
+        for runtime in runtimes:
+            try:
+                ready[runtime.name] = self.prepare(runtime.name)
+            except RuntimeUnavailable as error:
+                left_out[runtime.name] = error.what
+                first = first or error
+        if not ready and first is not None:
+            raise first
+        return ready, left_out
+
+    def prepare(self, runtime: str, source: str = "device") -> RuntimeInfo:
+        """benchmark_model, ready to run; what is there is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost."""
+        if runtime != NAME:
+            raise RuntimeUnavailable(
+                f"{runtime} {NEEDS_PYTHON}", where=self.entry.where, remedy="name Termux's SSH server in farm.toml"
+            )
+        if self._runtime is None:
+            self._runtime = self._own() if self.entry.benchmark_model is not None else self._found()
+        return self._runtime
+
+    def _own(self) -> RuntimeInfo:
+        local = self.entry.benchmark_model
+        assert local is not None
+        if not local.is_file():
+            raise RuntimeUnavailable(
+                f"The benchmark_model that farm.toml names for {self.entry.name} is not there.",
+                where=str(local),
+                remedy=_GET,
+            )
+        digest = sha256_file(local)
+        remote = f"{self.root}/bin/{digest[:16]}/{NAME}"
+        sent = self.connection.push(local, remote, digest, self._progress) > 0
+        return self._tried(remote, digest, sent)
+
+    def _found(self) -> RuntimeInfo:
+        places = [f"{self.root}/bin/{NAME}", f"{posixpath.dirname(self.root)}/{NAME}", f"/data/local/tmp/{NAME}"]
+        listed = " ".join(quote(place) for place in places)
+        done = self.connection.run(
+            ["sh", "-c", f'for one in {listed} "$(command -v {NAME})"; do [ -f "$one" ] && echo "$one" && exit; done']
+        )
+        remote = done.stdout.decode(errors="replace").strip()
+        if not remote:
+            raise RuntimeUnavailable(
+                f"There is no benchmark_model on {self.entry.name}.", where=", ".join(places), remedy=_GET
+            )
+        digest = self.connection.run(["sh", "-c", f"sha256sum < {quote(remote)}"]).stdout.split()[:1]
+        return self._tried(remote, digest[0].decode() if digest else "", False)
+
+    def _tried(self, remote: str, digest: str, sent: bool) -> RuntimeInfo:
+        self.connection.run(["chmod", "755", remote])
+        done = self.connection.run([remote, "--help"], timeout=60.0)
+        said = (done.stdout + done.stderr).decode(errors="replace")
+        if "--graph" not in said:
+            lines = said.strip().splitlines()
+            raise RuntimeUnavailable(
+                f"The benchmark_model on {self.entry.name} (a {self.system.machine}) does not run.",
+                where=f"{remote}: {lines[-1][:300] if lines else f'exit status {done.status}'}",
+                remedy=_GET,
+            )
+        return RuntimeInfo(NAME, digest[:12], digest, posixpath.dirname(remote), sent)
+
+    def install(self, folder: Path) -> RemoteBundle:
+        """Puts a bundle on the phone, named by its digest and checked there; nothing is sent that is there already.
+
+        Raises BundleError, NoRoom, PushFailed, LinkLost.
+        """
+        bundle = read_bundle(folder)
+        remote = f"{self.root}/bundles/{bundle.digest}"
+        manifest = bundle.manifest
+        self.connection.push(bundle.model_file, f"{remote}/{manifest.file}", manifest.sha256, self._progress)
+        # The manifest last: where it lies, the model lies too.
+        self.connection.push(folder / MANIFEST, f"{remote}/{MANIFEST}", bundle.digest)
+        return RemoteBundle(digest=bundle.digest, path=remote)
+
+    def push_data(self, path: Path) -> str:
+        """Puts a file on the phone, named by its digest; the path there. See `takes_accuracy`."""
+        digest = sha256_file(path)
+        remote = f"{self.root}/data/{digest}{path.suffix}"
+        self.connection.push(path, remote, digest, self._progress)
+        return remote
+
+    def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:
+        """Runs a job under the phone's lock; the report says itself whether it is valid.
+
+        on_event gets every event as it comes. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable.
+        """
+        runtime = self.prepare(NAME)
+        me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        started = now()
+        collector = Collector(job)
+        with piece(self._progress, "measure", len(job.variants) * (job.processes * job.blocks + 1)) as shown:
+
+            def take(event: dict[str, Any]) -> None:
+                collector.take(event)
+                if event["kind"] in ("block", "memory"):
+                    shown.advance(1.0, str(event["name"]))
+                if on_event is not None:
+                    on_event(event)
+
+            with phonelock.PhoneLock(self.connection, self.root, me, job.wait_s) as shell:
+                PhoneSession(shell, job, self.root, f"{runtime.folder}/{NAME}", take).run()
+        return self._report(job, collector, started, runtime)
+
+    def _report(self, job: Job, found: Collector, started: str, runtime: RuntimeInfo) -> Report:
+        results = list(found.results.values())
+        share = found.others_cpu_share()
+        problems, warnings = judge(found.before, found.after, found.canary, results, share, found.pinned)
+        warnings += [MEANS, NO_ACCURACY]
+        if self.entry.emulated:
+            warnings.append("this device is emulated: its times mean nothing")
+        return Report(
+            id=new_id(started, job.model, job.target),
+            started=started,
+            finished=now(),
+            model=job.model,
+            target=job.target,
+            device={
+                "name": self.entry.name,
+                "address": re.sub(r"^adb$", "adb, the only phone", self.entry.where),
+                "stand_in": self.entry.stand_in,
+                "emulated": self.entry.emulated,
+            },
+            valid=not problems,
+            problems=problems,
+            warnings=warnings,
+            agent={"version": None, "sha256": None},
+            runtime={
+                "name": runtime.name,
+                "version": runtime.version,
+                "numpy": None,
+                "providers": sorted({name for result in results for name in result["providers"]}),
+            },
+            facts=found.facts,
+            state_before=found.before,
+            state_after=found.after,
+            job=job.model_dump(mode="json"),
+            results=results,
+            canary=found.canary,
+            cpus=found.cpus,
+            others_cpu_share=share,
+        )
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self.connection.close()
+
+    def __enter__(self) -> Phone:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "someone"
