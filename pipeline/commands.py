@@ -134,9 +134,8 @@ def check_target(file: str) -> None:
     for place, one in enumerate(target.runtime):
         wish = f", on {' or '.join(one.providers)}" if one.providers else ""
         where = {"wheel": "brought along", "device": "the device's own", "either": "the device's own, else brought"}
-        print(
-            f"  {'and' if place else 'runs'} {one.name} ({where[one.source]}): {one.format} in {', '.join(one.precisions)}{wish}"
-        )
+        what = f"{one.name} ({where[one.source]}): {one.format} in {', '.join(one.precisions)}{wish}"
+        print(f"  {'and' if place else 'runs'} {what}")
     limits = target.limits.model_dump(exclude_none=True)
     print(
         f"  machines {', '.join(target.machines) or 'any'}; {target.threads} thread(s); channels by {target.alignment}"
@@ -170,7 +169,8 @@ def double(like: str, farm: str, native: bool) -> int:
             where=str(project.root),
             remedy="clone Edgewright, type it there",
         )
-    words = [sys.executable, "-m", f"tests.doubles.{program}", "--target", like, "--farm", str(project.root / farm)]
+    stands_for = {"loopback": ["--target", like], "arm": ["--like", like], "phone": []}[program]
+    words = [sys.executable, "-m", f"tests.doubles.{program}", *stands_for, "--farm", str(project.root / farm)]
     try:
         return subprocess.run(words, cwd=project.root, check=False).returncode
     except KeyboardInterrupt:

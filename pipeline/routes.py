@@ -55,10 +55,11 @@ class _Route:
     def float(self, variant: str) -> str:
         """The float export."""
         format_, given = self.runtime.format, {"model": self.network}
+        more: dict[str, Any] = {}
         if format_ in ONNX:
             step, more = "export", {"opset": self.runtime.opset}
         elif format_ in TFLITE:
-            step, more = "tflite_export", {}
+            step = "tflite_export"
         else:
             step, more = "torch_export", {"format": format_}
         self.exported = self.layout.add(variant, step, {**self._shared, **more}, given, "export")

@@ -32,7 +32,7 @@ QUICK = {"processes": 1, "blocks": 1, "samples": 1, "block_seconds": 0.0, "warmu
 
 @dataclass
 class Session:
-    """One plan's variants on one device. By variant: bundles (folders), models (artifact of the shipped file), checks."""
+    """One plan's variants on one device. By variant: bundles (folders), models (their files' artifacts), checks."""
 
     plan: Plan
     entry: DeviceEntry
@@ -47,12 +47,19 @@ class Session:
         """Whether the metric is the recipe's own, taken here on the outputs that the device gave."""
         return self.plan.recipe.metric.name != TOP1
 
+    @property
+    def phone(self) -> bool:
+        """Whether nothing on the device gives outputs: metrics are taken here then."""
+        return self.entry.kind == "adb"
+
     def run(self, device: AnyDevice) -> tuple[Report, dict[str, Metric], dict[str, Parity]]:
         """The report, and by variant the metric and how its answers compare with this machine's."""
         with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-            npz = Path(folder) / EVALUATION
-            npz.symlink_to(self.samples.path(EVALUATION))
-            evaluation = device.push_data(npz)
+            evaluation = None
+            if not self.phone:
+                npz = Path(folder) / EVALUATION
+                npz.symlink_to(self.samples.path(EVALUATION))
+                evaluation = device.push_data(npz)
             outputs = {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(self.bundles)}
             report = device.measure(self._job(device, evaluation, outputs))
             metrics: dict[str, Metric] = {}
@@ -60,7 +67,7 @@ class Session:
             for result in report.results:
                 name = result["name"]
                 if not (accuracy := result.get("accuracy")):
-                    if result["blocks"] and self.entry.kind == "adb":
+                    if result["blocks"] and self.phone:
                         metrics[name] = self._host_metric(self._variant(name))
                     continue
                 device.connection.pull(outputs[name], Path(folder) / "outputs.npy")
@@ -69,7 +76,7 @@ class Session:
                 metrics[name] = Metric(self.plan.recipe.metric.name, self._metric(found, accuracy))
         return report, metrics, parities
 
-    def _job(self, device: AnyDevice, evaluation: str, outputs: dict[str, str]) -> Job:
+    def _job(self, device: AnyDevice, evaluation: str | None, outputs: dict[str, str]) -> Job:
         plan, target = self.plan, self.plan.target
         variants = [
             JobVariant(
@@ -123,15 +130,16 @@ class Session:
     def _parity(self, variant: Variant, found: NDArray[Any]) -> Parity:
         """What the device answered beside what the check step's file answered here, on the same first samples."""
         check = self.checks[variant.name]
+        tested = self.plan.nodes[variant.check].inputs
         told, expected = check.summary["parity"], _array(check.path(EXPECTED))
-        count = min(len(expected), len(found))
         return compare_outputs(
-            expected[:count],
-            found[:count],
+            expected,
+            found[: len(expected)],
             exact=told["exact"],
             scale=told["scale"],
             same_runtime=HOSTS.get(variant.runtime.name) == variant.runtime.name,
             bound=self.plan.recipe.check.float_difference,
+            quantised="quantised" in tested,
         )
 
 

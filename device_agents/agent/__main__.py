@@ -81,7 +81,7 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
         out.end(True)
     elif given.command == "sizes":
         from .belongings import sizes
-        from .probe import disk_free_bytes
+        from .probes.linux import disk_free_bytes
 
         out.write("sizes", bytes=sizes(given.root), free_bytes=disk_free_bytes(given.root))
         out.end(True)

@@ -105,7 +105,7 @@ class Device:
     def _argv(self, *arguments: str) -> list[str]:
         return [self.connection.python, "-I", self._agent, *arguments]
 
-    def _ask(self, *arguments: str, timeout: float = 120.0) -> dict[str, Any]:
+    def ask(self, *arguments: str, timeout: float = 120.0) -> dict[str, Any]:
         """A short command of the agent; the last line before its closing marker. Raises AgentLost, AgentFailed."""
         done = self.connection.run(self._argv(*arguments), timeout=timeout)
         answers = [event for line in done.stdout.splitlines() if (event := _event(line)) is not None]
@@ -118,17 +118,17 @@ class Device:
 
     def probe(self) -> dict[str, Any]:
         """{"facts": what the device is, "state": how it is now}; keys as in a report."""
-        found = self._ask("probe")
+        found = self.ask("probe")
         return {"facts": found["facts"], "state": found["state"]}
 
     def holder(self) -> dict[str, Any] | None:
         """Who holds the device's lock now; None where it is free."""
-        found: dict[str, Any] | None = self._ask("holder", "--root", self.root)["holder"]
+        found: dict[str, Any] | None = self.ask("holder", "--root", self.root)["holder"]
         return found
 
     def sizes(self) -> tuple[dict[str, int], int | None]:
         """(bytes by folder under the root, each runtime by itself, bytes free on that disk)."""
-        found = self._ask("sizes", "--root", self.root)
+        found = self.ask("sizes", "--root", self.root)
         return found["bytes"], found["free_bytes"]
 
     def erase(self) -> tuple[int, list[str]]:
@@ -137,7 +137,7 @@ class Device:
         The device is of no use after that. Raises DeviceBusy while a job runs there.
         """
         self.connection.release()
-        found = self._ask("erase", "--root", self.root, timeout=600.0)
+        found = self.ask("erase", "--root", self.root, timeout=600.0)
         return found["freed_bytes"], found["left"]
 
     def prepare(self, runtime: str, source: Source = "wheel") -> RuntimeInfo:

@@ -10,6 +10,8 @@ from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.phone import Phone
 from edgewright.progress import Progress
 
+AnyDevice = Device | Phone
+
 
 def open_any(
     entry: DeviceEntry,
@@ -17,7 +19,7 @@ def open_any(
     state: Path = Path(".edgewright"),
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> Device | Phone:
+) -> AnyDevice:
     """Connects to a device; arguments as open_device's. Raises device_agents.errors."""
     if entry.kind != "adb":
         return open_device(entry, state=state, cache=cache, progress=progress)

@@ -19,11 +19,11 @@ from device_agents.connect.shell import Shell
 from device_agents.errors import DeviceFolderError, RuntimeUnavailable
 from device_agents.farm import phonelock
 from device_agents.farm.benchmark_model import NAME
-from device_agents.farm.device import RuntimeInfo
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.phoneprobe import probe_phone
 from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
+from device_agents.farm.prepare import RuntimeInfo
 from device_agents.farm.report import Collector, Report, new_id, now
 from device_agents.farm.validity import judge
 from edgewright.files import sha256_file

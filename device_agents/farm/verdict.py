@@ -132,7 +132,7 @@ def _pays(
         return Judgement(c.name, "does not pay", f"too few paired blocks to compare it with {base.name}")
     figure = f"{show_ratio(c.speedup)} against {base.name}"
     smaller = base.bytes > c.bytes * (1 + threshold)
-    size = f", {base.bytes / max(c.bytes, 1):.1f}x smaller" if smaller else ""
+    size = f", {base.bytes / max(c.bytes, 1):.1f}x smaller" if base.bytes > c.bytes * 1.05 else ""
     parent = known.get(c.parent)
     lost, note = _quantised(c, parent if c.parent in sound else None, threshold)
     if lost:

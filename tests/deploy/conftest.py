@@ -26,9 +26,7 @@ class Deployed:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     """`deploy --model digits` to the tests' own board, on this machine, standing in."""
     folder = tmp_path_factory.mktemp("deployed")
-    ended = run(
-        folder / "state", "deploy", "--model", "digits", "--target", BOARD, "--json", str(folder / "o.json")
-    )
+    ended = run(folder / "state", "deploy", "--model", "digits", "--target", BOARD, "--json", str(folder / "o.json"))
     assert (folder / "o.json").is_file(), ended.text
     return Deployed(folder / "state", json.loads((folder / "o.json").read_text()), ended)
 

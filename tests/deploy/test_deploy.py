@@ -70,9 +70,7 @@ def test_shipped_bundle_is_whole_and_tells_no_path_of_this_machine(deployed: Dep
 
 
 def test_second_deploy_builds_nothing_and_says_so(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
-    again = run(
-        own_state, "deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "again.json")
-    )
+    again = run(own_state, "deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "again.json"))
     assert "nothing to build" in again.text
     outcome = json.loads((tmp_path / "again.json").read_text())
     assert all(step["cached"] for step in outcome["steps"])
@@ -140,9 +138,7 @@ def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, 
         # One picture of the worst class of 200 is five points of it: INT8 may lose more than a check allows by default.
         + "\n[check]\nmetric_drop = 0.3\n"
     )
-    ended = run(
-        own_state, "deploy", "--model", str(own), "--target", BOARD, "--json", str(tmp_path / "o.json")
-    )
+    ended = run(own_state, "deploy", "--model", str(own), "--target", BOARD, "--json", str(tmp_path / "o.json"))
     assert ended.status in FINISHED, ended.text
     metrics = [variant["metric"] for variant in json.loads((tmp_path / "o.json").read_text())["variants"]]
     assert all(metric["name"] == "worst_class.py:recall" for metric in metrics)

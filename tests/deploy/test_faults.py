@@ -121,9 +121,7 @@ def test_store_is_not_collected_while_a_build_runs(own_state: Path) -> None:
 
 
 @pytest.mark.device
-def test_deploy_to_a_loopback_sshd_declared_as_a_board(
-    deployed: Deployed, own_state: Path, tmp_path: Path
-) -> None:
+def test_deploy_to_a_loopback_sshd_declared_as_a_board(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
     with Loopback(tmp_path / "pi") as double:

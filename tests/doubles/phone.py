@@ -7,8 +7,10 @@ the .tflite file with ai_edge_litert and prints in benchmark_model's form; dumps
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -125,3 +127,17 @@ def run_phone(farm: Path, name: str = "phone") -> int:
             return 0
         finally:
             farm.unlink(missing_ok=True)
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.doubles.phone", description=__doc__)
+    parser.add_argument("--farm", type=Path, default=Path("farm.toml"), help="the farm file to write")
+    parser.add_argument("--name", default="phone", help="the device's name")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    return run_phone(given.farm, given.name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

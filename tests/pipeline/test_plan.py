@@ -223,7 +223,8 @@ def test_plan_checks_what_was_shrunk_against_the_base(tmp_path: Path) -> None:
     plan = plan_of(RECIPE, tmp_path)
     assert set(plan.nodes["trained/check"].inputs) == {"network", "float"}
     assert plan.nodes["pruned+int8/check"].inputs == {
-        "network": "pruned/distil", "float": "pruned/export", "base": "trained/export", "quantised": "pruned+int8/quantise",
+        "network": "pruned/distil", "float": "pruned/export", "base": "trained/export",
+        "quantised": "pruned+int8/quantise",
     }  # fmt: skip
 
 
