@@ -84,7 +84,7 @@ class _Route:
             "check",
         )  # fmt: skip
         if runtime.format == "ort":
-            model = layout.add(variant, "ort", {}, {"model": model})
+            model = layout.add(variant, "ort", {"data": layout.data}, {"model": model})
         behind = layout.plan.needed_for([check, model])
         bundle = layout.add(
             variant,

@@ -133,13 +133,14 @@ class Session:
         tested = self.plan.nodes[variant.check].inputs
         told, expected = check.summary["parity"], _array(check.path(EXPECTED))
         return compare_outputs(
-            expected,
-            found[: len(expected)],
-            exact=told["exact"],
+            expected[:count],
+            found[:count],
+            # Kernels of a CPU all add the same integers; TensorRT rounds as it likes.
+            exact=told["exact"] and not set(variant.runtime.providers) - {"CPUExecutionProvider"},
             scale=told["scale"],
             same_runtime=HOSTS.get(variant.runtime.name) == variant.runtime.name,
             bound=self.plan.recipe.check.float_difference,
-            quantised="quantised" in tested,
+            quantised=variant.precision != "float32",
         )
 
 
