@@ -64,15 +64,26 @@ def leanest(data: bytes) -> bytes:
 
 
 def serialised(model: Any) -> bytes:
-    """A ModelT as a file. The same model gives the same bytes."""
+    """A ModelT as a file. The same model gives the same bytes; equal vectors are shared, as flatbuffers may."""
     import flatbuffers  # type: ignore[import-untyped]
 
-    class Aligned(flatbuffers.Builder):  # type: ignore[misc]
+    class Builder(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(1024)
+            self.written: dict[tuple[str, bytes], int] = {}
+
         # The generated code aligns a buffer's bytes to one: floats in it would lie anywhere.
         def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:
             return super().StartVector(elemSize, numElems, ALIGNMENT if elemSize == 1 else alignment)
 
-    builder = Aligned(1024)
+        # Equal vectors stand in the file once: a zero point for each channel was a fifth of MobileNetV2 in INT8.
+        def CreateNumpyVector(self, x: Any) -> int:
+            key = x.dtype.str, x.tobytes()
+            if key not in self.written:
+                self.written[key] = super().CreateNumpyVector(x)
+            return self.written[key]
+
+    builder = Builder()
     builder.Finish(model.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())
 

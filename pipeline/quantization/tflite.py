@@ -38,9 +38,9 @@ def quantise_tflite(
     precision: "int8" (weights and activations, ranges by min and max over `calibration`: [N, ...], channels first as
     the network takes it), "dynamic" (INT8 weights, activations quantised as they come) or "float16" (weights stored
     so). Where there is attention only LINEAR operators are quantised, and embeddings' weights.
-    per_channel: one scale per output channel. integer_io: the file takes and gives int8. per_tensor_linear: one scale
-    for weights that meet floats in a linear layer or an embedding: tflite-runtime 2.14 computes others wrongly, and
-    says nothing.
+    per_channel: one scale per output channel. integer_io: the file takes and gives int8, where its first and last
+    layers are quantised. per_tensor_linear: of "dynamic", one scale for linear layers' and embeddings' weights, because
+    tflite-runtime 2.14 computes others wrongly, and says nothing.
     The same file gives the same bytes. Raises NotQuantisable, MissingExtra.
     """
     with quiet(), extra("tflite", "the quantisation of TensorFlow Lite files"):
@@ -52,7 +52,7 @@ def quantise_tflite(
             if precision == "int8":
                 _static(made, attention, per_channel, integer_io)
                 if attention:
-                    _by_weight(made, (EMBEDDING,), per_channel and not per_tensor_linear)
+                    _by_weight(made, (EMBEDDING,), False)  # a scale a row was no more exact
             elif precision == "dynamic":
                 _by_weight(made, (*LINEAR, EMBEDDING) if attention else ("*",), per_channel)
                 if per_tensor_linear:
