@@ -12,11 +12,12 @@ from device_agents.bundle import MANIFEST
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_atomically
 from edgewright.progress import for_stream
-from pipeline.deploy import builder
+from pipeline.build import Builder
 from pipeline.plan import BASE, Plan, make_plan
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
 from pipeline.routes import variant_name
+from pipeline.steps.base import Places
 from targets.schema import FORMATS, Format, Int8, Precision, Runtime, RuntimeName, Sparsity, Target
 
 POSSIBLE: Mapping[Format, tuple[Precision, ...]] = {
@@ -66,8 +67,8 @@ def export_file(
 
 def _written(project: Project, plan: Plan, name: str, out: Path | None, precision: str, variant: str) -> Path:
     wanted = next(one for one in plan.variants if one.name == name)
-    done = builder(project, plan, for_stream(), lambda done: None, lambda line: None).build(plan, [wanted.bundle])
-    made = done[wanted.bundle]
+    builder = Builder(project.store, Places(plan.recipe.folder, project.cache, project.data), for_stream())
+    made = builder.build(plan, [wanted.bundle])[wanted.bundle]
     if made.trouble is not None or made.artifact is None:
         raise made.trouble or NotWritten("Nothing was built", where=name, remedy="./inv explain")
     told = made.artifact.path(MANIFEST).read_bytes()
