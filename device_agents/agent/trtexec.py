@@ -37,10 +37,10 @@ def arguments(program: str, model: str, precision: str) -> List[str]:
 def parse(text: str) -> Optional[Dict[str, Any]]:
     """What trtexec printed: {"tool", "p50_ms", "p90_ms", "p99_ms", "gpu_p50_ms", "qps", "passed"}; None for garbage.
 
-    What a version doesn't print is None: older ones have only the 99th percentile, the oldest call it `end to end`.
-    Formats: lines of TensorRT 7, 8 and 10 (docs.nvidia.com/deeplearning/tensorrt, trtexec).
+    What a version doesn't print is None: older ones have only the 99th percentile.
+    Formats: TensorRT 7 to 10 (tests/device_agents/agent/recorded/trtexec).
     """
-    host = _times(text, "Latency") or _times(text, "End-to-End Host Latency")
+    host = _times(text, "Latency") or _times(text, "Host Latency")
     gpu = _times(text, "GPU Compute Time") or _times(text, "GPU Compute")
     if host is None and gpu is None:
         return None

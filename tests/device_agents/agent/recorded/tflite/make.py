@@ -1,4 +1,4 @@
-"""Makes the .tflite files of this folder: python tests/device_agents/agent/recorded/tflite/make.py (with litert-torch).
+"""Makes the .tflite files of this folder: `python tests/device_agents/agent/recorded/tflite/make.py`, by litert-torch.
 
 float32.tflite: a convolutional classifier, input [1, 8, 6, 3] float32, output [1, 4]; height, width and channels differ
 so that a wrong layout can't go unseen. int8.tflite: the same in full-integer INT8 with integers at both ends.
