@@ -102,6 +102,7 @@ class Session:
             threads=target.threads,
             cpus=target.cpus if target.cpus == "auto" else list(target.cpus),
             wait_s=self.wait_s,
+            sensors=target.sensors,
             time_limit_s=max(600.0, 60.0 * len(variants)),
             **quick,
         )

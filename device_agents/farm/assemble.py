@@ -19,7 +19,18 @@ def assemble(
     """The report of a job that reached its end. runtimes: by name; strange: lines that the agent didn't write."""
     results = list(found.results.values())
     share = found.others_cpu_share()
-    problems, warnings = judge(found.before, found.after, found.canary, results, share, found.pinned)
+    problems, warnings = judge(
+        found.before,
+        found.after,
+        found.canary,
+        results,
+        share,
+        found.pinned,
+        # What only stands in for a board has not the board's sensors.
+        sensors=None if entry.stand_in else job.sensors,
+        target=job.target,
+        emulated=entry.emulated,
+    )
     if strange:
         warnings.append(f"{strange} lines of the agent's output were not its own and were left out")
     if entry.emulated:

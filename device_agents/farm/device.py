@@ -91,7 +91,7 @@ class Device:
         self.root = str(hello["root"])
         self.system = System.of(hello)
         self._agent = self._push_agent()
-        self._runtimes = Runtimes(connection, self._ask, self.root, self.system, cache, progress)
+        self._runtimes = Runtimes(connection, self.ask, self.root, self.system, cache, progress)
 
     def _push_agent(self) -> str:
         packed = agent()

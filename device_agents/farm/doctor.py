@@ -44,9 +44,6 @@ class Doctored(Protocol):
     def probe(self) -> dict[str, Any]:
         """{"facts", "state"}."""
 
-    def ask(self, *arguments: str) -> dict[str, Any]:
-        """A short command of the agent."""
-
 
 def diagnose(
     facts: dict[str, Any], state: dict[str, Any], entry: DeviceEntry, target: Target | None = None

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from targets.schema import Sensors
+
 
 class RemoteBundle(BaseModel):
     """A bundle as it lies on a device: the manifest's digest and the folder there."""
@@ -35,14 +37,14 @@ class JobVariant(BaseModel):
 
 
 class Job(BaseModel):
-    """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: how
-    many of them the accuracy pass takes, saved_samples: how many outputs save_outputs keeps, None for all.
+    """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: of
+    those, how many the accuracy pass takes; saved_samples: how many outputs save_outputs keeps; None for all.
 
     processes: fresh processes per variant; blocks: timed blocks per process, interleaved over the variants; samples and
     block_seconds: the least of each block, which ends after block_limit_seconds at the latest (then with three samples
     or more); cpus: cores to measure on, or "auto" for the idlest; time_limit_s: for the whole job; memory_limit_bytes:
     peak of one worker process, Python and runtime included; wait_s: how long to wait for the device's lock; silence_s:
-    how long the agent goes on without hearing from us.
+    how long the agent goes on without hearing from us; sensors: what such a device should tell of itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +68,7 @@ class Job(BaseModel):
     time_limit_s: float = Field(600.0, gt=0)
     memory_limit_bytes: int | None = Field(None, gt=0)
     wait_s: float = Field(0.0, ge=0)
+    sensors: Sensors | None = None
     silence_s: float = Field(60.0, gt=0)
 
     @model_validator(mode="after")

@@ -197,7 +197,17 @@ class Phone:
     def _report(self, job: Job, found: Collector, started: str, runtime: RuntimeInfo) -> Report:
         results = list(found.results.values())
         share = found.others_cpu_share()
-        problems, warnings = judge(found.before, found.after, found.canary, results, share, found.pinned)
+        problems, warnings = judge(
+            found.before,
+            found.after,
+            found.canary,
+            results,
+            share,
+            found.pinned,
+            sensors=None if self.entry.stand_in else job.sensors,
+            target=job.target,
+            emulated=self.entry.emulated,
+        )
         warnings += [MEANS, NO_ACCURACY]
         if self.entry.emulated:
             warnings.append("this device is emulated: its times mean nothing")
