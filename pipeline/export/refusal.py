@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
+from pipeline.export.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,8 +61,7 @@ def layer_of(
     # Hooks on the modules themselves would be compiled into a TorchScript file.
     hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet(), torch.no_grad():
             program = again() if again else torch.export.export(module, inputs)
     except Exception:  # the same that was just raised
         return entered[-1] if entered else None

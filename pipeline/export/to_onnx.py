@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
-import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from pipeline.export.quiet import quiet
 from pipeline.export.refusal import refusal
 
 if TYPE_CHECKING:
@@ -33,14 +30,9 @@ def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int)
 
     inputs = example if isinstance(example, tuple) else (example,)
     module.eval()
-    noise = io.StringIO()
-    # The exporter prints progress, and warns of torchvision's absence, whatever it is told.
-    quiet = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(noise), contextlib.redirect_stderr(noise):
-            warnings.simplefilter("ignore")
+        # It prints progress, and warns of torchvision's absence, whatever it is told.
+        with quiet():
             with torch.no_grad():
                 outputs = [one for one in tree_leaves(module(*inputs)) if isinstance(one, torch.Tensor)]
             program = torch.onnx.export(
@@ -53,9 +45,7 @@ def to_onnx(module: nn.Module, example: Tensor | tuple[Tensor, ...], opset: int)
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many kinds
-        raise refusal(module, inputs, error, "torch.onnx.export") from error
-    finally:
-        quiet.setLevel(level)
+        raise refusal(module, inputs, error, f"torch.onnx.export (opset {opset})") from error
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     _name(model)

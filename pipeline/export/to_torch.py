@@ -12,8 +12,8 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from pipeline.export.quiet import quiet
 from pipeline.export.refusal import refusal
-from pipeline.export.torch_file import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

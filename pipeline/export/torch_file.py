@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def unwarned() -> Iterator[None]:
     """Without two kinds of warnings that are harmless here.
 
     TorchScript says at each call that it is no longer developed: libtorch on a device still loads nothing else. The
@@ -38,7 +38,7 @@ def loaded(data: bytes, format_: str) -> Callable[[Tensor], Tensor]:
     """What a file of ours computes, as a function of one batch of 1."""
     import torch
 
-    with quiet():
+    with unwarned():
         if format_ == "torchscript":
             script: Callable[[Tensor], Tensor] = _script(data)
             return script
@@ -52,7 +52,7 @@ def run_torch(data: bytes, format_: str, x: Array) -> Array:
 
     torch.set_num_threads(1)
     network = loaded(data, format_)
-    with torch.no_grad(), quiet():
+    with torch.no_grad(), unwarned():
         rows = [network(torch.from_numpy(sample[None].copy())) for sample in x]
     outputs: Array = torch.cat(rows).numpy()
     return outputs
@@ -65,7 +65,7 @@ def macs_of(data: bytes, format_: str, example: Tensor) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     network = loaded(data, format_)
-    with torch.no_grad(), quiet(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), unwarned(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         network(example)
     return int(counter.get_total_flops() // 2)
 
@@ -74,7 +74,7 @@ def constants(data: bytes, format_: str) -> list[Tensor]:
     """Every tensor that the file holds, in its order; those of a .pt2 without its counters of batches."""
     import torch
 
-    with quiet():
+    with unwarned():
         if format_ == "pt2":
             return [value for value in torch.export.load(io.BytesIO(data)).state_dict.values() if value.dim() > 0]
         graph = _script(data).inlined_graph
@@ -91,9 +91,9 @@ def torch_file_drift(net: nn.Module, data: bytes, format_: str, x: Array, bound:
     first = x[:1]
     if format_ == "pt2":
         seen = module_outputs(net, (first,))
-        with quiet(), torch.no_grad():
+        with unwarned(), torch.no_grad():
             return first_module(seen, _every_tensor(data, torch.from_numpy(first.copy())), bound)
-    with quiet(), torch.no_grad():
+    with unwarned(), torch.no_grad():
         jit: Any = torch.jit
         ours = jit.freeze(jit.trace(net, (torch.from_numpy(first.copy()),), check_trace=False)).graph
         found = _script(data).inlined_graph

@@ -1,6 +1,6 @@
 """Runs steps of a plan once more, in a process of their own, and tells what they left and which libraries they used.
 
-    python replay.py RECIPE STORE OUT NODE...
+    python replay.py RECIPE TARGET STORE OUT NODE...
 
 The inputs are taken from STORE; each NODE writes into OUT/<place>/out. Prints one JSON object, by node.
 """
@@ -44,9 +44,9 @@ class Watch:
         return self.real(name, *rest, **named)
 
 
-def main(recipe: str, store_folder: str, out: str, *nodes: str) -> None:
+def main(recipe: str, target: str, store_folder: str, out: str, *nodes: str) -> None:
     builtins.__import__ = watch = Watch()
-    plan = make_plan(read_recipe(recipe, Path(out)), read_target("host", Path(out)))
+    plan = make_plan(read_recipe(recipe, Path(out)), read_target(target, Path(out)))
     store, told = Store(Path(store_folder)), {}
     distributions = packages_distributions()
     for place, id_ in enumerate(nodes):
