@@ -48,7 +48,9 @@ def _pip(package: str, version: str, minor: int, machine: str, glibc: int, folde
     tags = platform_tags(System((3, minor), "cpython", machine, ("glibc", f"2.{glibc}")))
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--no-input"]
     command += ["--disable-pip-version-check", "--only-binary=:all:", "--ignore-installed", "--target", str(folder)]
-    command += ["--implementation", "cp", "--python-version", f"3.{minor}", "--report", "-"]
+    # pip install compares Requires-Python with the Python that runs it; the tags of the wheel say the same.
+    command += ["--ignore-requires-python", "--report", "-"]
+    command += ["--implementation", "cp", "--python-version", f"3.{minor}"]
     command += [argument for tag in tags for argument in ("--platform", tag)]
     done = subprocess.run([*command, f"{package}=={version}"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
