@@ -91,7 +91,7 @@ class _Session:
             state=before,
             cpus=self._cpus,
             idle_mw=self._power.idle(_IDLE_S) if self._power.available else None,
-            steps=len(self._variants) * (job["processes"] * job["blocks"] + 2),
+            steps=len(self._variants) * (job["processes"] * job["blocks"] + (2 if job["processes"] else 1)),
         )
         for variant in self._variants:
             try:
@@ -100,10 +100,10 @@ class _Session:
                 self._failed(variant, str(refused))
         for process in range(job["processes"]):
             self._race(process)
-        for variant in self._live():
-            self._second_opinion(variant)
-        for variant in self._live():
-            self._memory(variant)
+        # Without a race nothing of a cost is measured: answers are all that is asked for.
+        for measure in (self._second_opinion, self._memory) if job["processes"] else ():
+            for variant in self._live():
+                measure(variant)
         for variant in self._live():
             self._accuracy(variant)
         self._out.write("state", state=state(self._sysroot, self._root))
@@ -228,7 +228,9 @@ class _Session:
             return
         handle = self._open(variant)
         try:
-            self._load(handle, variant)
+            loaded = self._load(handle, variant)
+            if not job["processes"]:
+                self._out.write("loaded", name=variant.name, process=0, **loaded)
             found = handle.ask(
                 "accuracy",
                 data=job["evaluation"],

@@ -40,7 +40,7 @@ class Job(BaseModel):
     """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: of
     those, how many the accuracy pass takes; saved_samples: how many outputs save_outputs keeps; None for all.
 
-    processes: fresh processes per variant; blocks: timed blocks per process, interleaved over the variants; samples and
+    processes: fresh processes per variant, 0 to time nothing and take only answers; blocks: timed blocks per process, interleaved over the variants; samples and
     block_seconds: the least of each block, which ends after block_limit_seconds at the latest (then with three samples
     or more); cpus: cores to measure on, or "auto" for the idlest; time_limit_s: for the whole job; memory_limit_bytes:
     peak of one worker process, Python and runtime included; wait_s: how long to wait for the device's lock; silence_s:
@@ -58,7 +58,7 @@ class Job(BaseModel):
     saved_samples: int | None = Field(None, ge=1)
     threads: int = Field(1, ge=1)
     cpus: Literal["auto"] | list[int] = "auto"
-    processes: int = Field(3, ge=1)
+    processes: int = Field(3, ge=0)
     blocks: int = Field(8, ge=1)
     samples: int = Field(20, ge=1)
     block_seconds: float = Field(0.15, ge=0)

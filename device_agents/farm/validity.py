@@ -181,8 +181,10 @@ def judge(
     """(problems, warnings) of a job; it is valid where there are no problems.
 
     sensors: what the target of that name says that its devices tell; a sensor that this one lacks is a warning. An
-    emulated device has no sensors of its own, so none are missed.
+    emulated device has neither sensors nor times of its own: its report is worth what its answers are.
     """
+    if emulated:
+        return _of_answers(before, after, results)
     problems = throttle_problems(before, after) + change_problems(before, after)
     warnings = drift_warnings(before, after)
     for found in (thermal_findings(before, after), canary_findings(canary), others_findings(share)):
@@ -193,8 +195,15 @@ def judge(
             problems.append(f"{result['name']} has no samples: {result['error'] or 'nothing was measured'}")
         elif result["error"]:
             warnings.append(f"{result['name']}: {result['error']}")
-    if not emulated:
-        warnings += sensor_warnings(before, after, sensors, target)
+    warnings += sensor_warnings(before, after, sensors, target)
     if not pinned:
         warnings.append("the workers could not be pinned to cores")
     return problems, warnings
+
+
+def _of_answers(before: State, after: State, results: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    problems = [text for text in change_problems(before, after) if "restarted" in text]
+    for result in results:
+        if not result.get("accuracy"):
+            problems.append(f"{result['name']} gave no answers: {result['error'] or 'nothing was asked'}")
+    return problems, []

@@ -176,8 +176,15 @@ def test_board_whose_rails_are_no_total_is_told_why() -> None:
     assert warnings == [said + "its rails (VDD_GPU_SOC, VDD_CPU_CV) don't add up to the whole"]
 
 
-def test_emulated_device_misses_no_sensors() -> None:
-    assert judge({}, {}, [], [_result()], 0.0, True, sensors=PI, target="raspberry-pi", emulated=True) == ([], [])
+def test_emulated_device_is_judged_by_its_answers_alone() -> None:
+    slow = [{"process": 0, "round": 0, "when": "before", "ns": ns} for ns in (1, 1, 1, 9, 9, 9, 9)]
+    answered = {**_result(), "accuracy": {"n": 64}, "blocks": []}
+    how = {"sensors": PI, "target": "raspberry-pi", "emulated": True}
+    assert judge({}, {}, slow, [answered], 0.9, False, **how) == ([], [])
+    mute = {**answered, "accuracy": None, "error": "it crashed"}
+    assert judge({}, {}, slow, [mute], 0.9, False, **how)[0] == [f"{mute['name']} gave no answers: it crashed"]
+    restarted = judge({"boot_id": "a"}, {"boot_id": "b"}, [], [answered], 0.0, True, **how)
+    assert restarted[0] == ["the device restarted in the job"]
 
 
 @pytest.mark.parametrize(
