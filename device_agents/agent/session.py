@@ -22,6 +22,8 @@ from .runtimes.tensorrt import TENSORRT
 
 # How long nothing runs, where power can be told, to know what the board takes without us.
 _IDLE_S = 2.0
+_ENERGY_SECTIONS = 3
+_ENERGY_S = 1.0
 
 
 def run(root: str, sysroot: str, out: Lines) -> int:
@@ -163,20 +165,16 @@ class _Session:
 
     def _block(self, handle: Handle, variant: _Variant, process: int, number: int, position: int) -> None:
         job = self._job
-        assert self._power is not None
         before = cpus.busy_ticks(self._sysroot)
-        self._power.start()
         began = time.monotonic_ns()
         try:
             found = handle.ask(
                 "block", least=job["samples"], seconds=job["block_seconds"], most_seconds=job["block_limit_seconds"]
             )
         except Failed as failed:
-            self._power.stop()
             self._failed(variant, str(failed))
             return
         spent = time.monotonic_ns() - began
-        energy = self._power.stop()
         used = cpus.used_ns(before, cpus.busy_ticks(self._sysroot), self._cpus)
         own = found.pop("cpu_ns")
         # Signed on purpose: one block's figure is off by a tick either way, the sum over a job is not.
@@ -189,7 +187,6 @@ class _Session:
             position=position,
             others_ns=others,
             watched_ns=spent * len(self._cpus),
-            energy=energy,
             **found,
         )
 
@@ -217,10 +214,24 @@ class _Session:
             base = self._load(handle, variant)["base_bytes"]
             peak = handle.ask("memory", runs=5)["peak_bytes"]
             self._out.write("memory", name=variant.name, peak_bytes=peak, base_bytes=base)
+            self._energy(handle, variant)
         except Failed as failed:
             self._failed(variant, str(failed))
         finally:
             handle.close()
+
+    def _energy(self, handle: Handle, variant: _Variant) -> None:
+        """Sections of their own, for a block is too short for sensors that are read ten times a second."""
+        if self._power is None or not self._power.available:
+            return
+        handle.ask("warm", runs=self._job["warmup_runs"], seconds=self._job["warmup_seconds"])
+        for _ in range(_ENERGY_SECTIONS):
+            self._power.start()
+            try:
+                calls = handle.ask("work", seconds=_ENERGY_S)["calls"]
+            finally:
+                energy = self._power.stop()
+            self._out.write("energy", name=variant.name, energy=energy, calls=calls)
 
     def _accuracy(self, variant: _Variant) -> None:
         job = self._job

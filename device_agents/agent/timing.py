@@ -32,6 +32,16 @@ def warm_up(call: Call, runs: int, seconds: float) -> int:
     return done
 
 
+def repeat(call: Call, seconds: float) -> int:
+    """Calls for `seconds`, at least once; the calls made."""
+    began = time.perf_counter()
+    done = 0
+    while not done or time.perf_counter() - began < seconds:
+        call()
+        done += 1
+    return done
+
+
 def batch_for(call: Call, resolution_ns: int) -> int:
     """Calls per sample: 1, unless one call is under 100 times what the timer can tell apart."""
     quickest = min(_once(call) for _ in range(5))

@@ -80,6 +80,10 @@ class Worker:
         # All that this process took of the core since it was asked, so that the rest is others'.
         return dict(found, cpu_ns=time.process_time_ns() - began)
 
+    def work(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        """Inferences one after the other for `seconds`, untimed: what they take is measured from outside."""
+        return {"calls": timing.repeat(self._call, request["seconds"])}
+
     def memory(self, request: Dict[str, Any]) -> Dict[str, Any]:
         """Peak of this process since the runtime was imported: the model's load and `runs` inferences."""
         for _ in range(request["runs"]):
@@ -133,7 +137,7 @@ def _model(request: Dict[str, Any]) -> Model:
 def serve(requests: BinaryIO, out: Lines) -> int:
     """Answers requests {"do": ..., ...} with {"kind": "reply", ...} or {"kind": "failed", "message": ...} until EOF."""
     worker = Worker()
-    does = {name: getattr(worker, name) for name in ("load", "warm", "block", "memory", "accuracy")}
+    does = {name: getattr(worker, name) for name in ("load", "warm", "block", "work", "memory", "accuracy")}
     for line in iter(requests.readline, b""):
         request = json.loads(line.decode())
         try:

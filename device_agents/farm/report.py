@@ -79,18 +79,19 @@ def new_id(started: str, model: str, target: str) -> str:
     return f"{re.sub(r'[^0-9TZ]', '', started)}-{slug}-{secrets.token_hex(3)}"
 
 
-def energy_mj(blocks: list[dict[str, Any]], idle_mw: float | None) -> float | None:
-    """Millijoules that one inference takes above the idle board: the median over the blocks that were sampled.
+def energy_mj(sections: list[dict[str, Any]], idle_mw: float | None) -> float | None:
+    """Millijoules that one inference takes above the idle board: the median over the sections that were sampled.
 
-    None without a power sensor, or where the idle power isn't known.
+    sections: {"calls": inferences in it, "energy": {"mj", "seconds", "samples"} or None}. None without a power sensor,
+    or where the idle power isn't known.
     """
     if idle_mw is None:
         return None
-    found = []
-    for block in blocks:
-        energy, calls = block["energy"], len(block["samples_ns"]) * block["batch"]
-        if energy and calls:
-            found.append((energy["mj"] - idle_mw * energy["seconds"]) / calls)
+    found = [
+        (section["energy"]["mj"] - idle_mw * section["energy"]["seconds"]) / section["calls"]
+        for section in sections
+        if section["energy"] and section["calls"]
+    ]
     return median(found) if found else None
 
 
@@ -119,6 +120,7 @@ class Collector:
                 "accuracy": None,
                 "runtime": {"name": variant.runtime, "version": None, "numpy": None},
                 "providers": [],
+                "energy": [],
                 "energy_mj": None,
                 "second_opinion": None,
                 "error": None,
@@ -151,6 +153,10 @@ class Collector:
             self.results[event["name"]] |= {"peak_bytes": event["peak_bytes"], "base_bytes": event["base_bytes"]}
         elif kind == "accuracy":
             self.results[event["name"]]["accuracy"] = event["accuracy"]
+        elif kind == "energy":
+            result = self.results[event["name"]]
+            result["energy"].append({"calls": event["calls"], "energy": event["energy"]})
+            result["energy_mj"] = energy_mj(result["energy"], self.idle_mw)
         elif kind == "second_opinion":
             self.results[event["name"]]["second_opinion"] = event["second_opinion"]
         elif kind == "failed":
@@ -163,9 +169,7 @@ class Collector:
             self.shares.setdefault(event["name"], []).append((others, watched))
             share = round(min(max(others / watched, 0.0), 1.0), 4)
         kept = {name: event[name] for name in ("process", "round", "position", "samples_ns", "batch")}
-        result = self.results[event["name"]]
-        result["blocks"].append(kept | {"others_cpu_share": share, "energy": event.get("energy")})
-        result["energy_mj"] = energy_mj(result["blocks"], self.idle_mw)
+        self.results[event["name"]]["blocks"].append(kept | {"others_cpu_share": share})
 
     def others_cpu_share(self) -> float | None:
         """Share of the measured cores' time that others took, over all blocks: a single one is too short to say."""

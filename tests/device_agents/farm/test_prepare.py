@@ -143,8 +143,8 @@ def test_full_disk_is_told_and_nothing_is_left_half_there(
         assert not Path(device.root, "wheels").exists()
 
         # The disk fills while the wheels travel: the device itself says so then, before it unpacks anything.
-        monkeypatch.setattr(Runtimes, "_check_room", lambda *_: filler.write_bytes(b"x" * 8_000_000))
         filler = small_disk / "filler"
+        monkeypatch.setattr(Runtimes, "_check_room", lambda *_: filler.write_bytes(b"x" * 8_000_000))
         with pytest.raises(NoRoom, match=r"unpacking needs \d+\.\d MB, \d+\.\d MB are free"):
             device.prepare("tflite-runtime")
         assert list(Path(device.root, "runtimes").iterdir()) == []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from device_agents.errors import AgentFailed
 from device_agents.farm.job import Job, JobVariant, RemoteBundle
-from device_agents.farm.report import Collector, Report, new_id
+from device_agents.farm.report import Collector, Report, energy_mj, new_id
 
 
 def _job() -> Job:
@@ -47,6 +49,42 @@ def test_share_of_others_is_unknown_where_nothing_was_watched() -> None:
     found.take({**block, "others_ns": None, "watched_ns": 100})
     assert found.results["a"]["blocks"][0]["others_cpu_share"] is None
     assert found.others_cpu_share() is None
+
+
+def _section(energy: dict[str, float] | None) -> dict[str, Any]:
+    return {"energy": energy, "calls": 10}
+
+
+def test_energy_is_what_an_inference_takes_above_the_idle_board() -> None:
+    sections = [
+        _section({"mj": 1100.0, "seconds": 0.1, "samples": 5}),
+        _section({"mj": 1200.0, "seconds": 0.1, "samples": 5}),
+        _section({"mj": 9000.0, "seconds": 0.1, "samples": 5}),
+        _section(None),
+    ]
+    assert energy_mj(sections, 1000.0) == 110.0  # (1200 mJ - 1000 mW * 0.1 s) / 10 calls
+    assert energy_mj(sections, None) is None
+    assert energy_mj([_section(None)], 1000.0) is None
+
+
+def test_energy_reaches_the_result() -> None:
+    found = Collector(_job())
+    found.take({"kind": "start", "facts": {}, "state": {}, "agent": "1", "cpus": [0], "idle_mw": 500.0})
+    energy = {"mj": 60.0, "seconds": 0.1, "samples": 4}
+    found.take({"kind": "energy", "name": "a", "calls": 2, "energy": energy})
+    assert found.results["a"]["energy_mj"] == 5.0
+    assert found.results["a"]["energy"] == [{"calls": 2, "energy": energy}]
+
+
+def test_report_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    old: dict[str, Any] = {
+        name: {} for name in ("device", "agent", "runtime", "facts", "state_before", "state_after", "job")
+    }
+    old |= {name: [] for name in ("problems", "warnings", "results", "canary")}
+    old |= dict.fromkeys(("id", "started", "finished", "model", "target"), "")
+    (tmp_path / "r.json").write_text(json.dumps({**old, "schema": "edgewright-report/1", "valid": True}))
+    found = Report.read(tmp_path / "r.json")
+    assert (found.runtimes, found.idle_mw) == ([], None)
 
 
 def test_event_of_a_later_agent_is_passed_over() -> None:
