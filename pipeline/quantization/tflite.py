@@ -140,5 +140,8 @@ def _ranges(float_model: bytes, calibration: NDArray[Any], made: Any) -> Any:
     if len(inputs) != 1:
         raise ValueError(f"it has {len(inputs)} inputs, calibration has one")
     samples = [{inputs[0]["name"]: fed(one[None], inputs[0])} for one in calibration]
+    for one in samples:  # the calibrator would bend the graph to any shape
+        if (shape := list(one[inputs[0]["name"]].shape)) != inputs[0]["shape"]:
+            raise ValueError(f"it takes {inputs[0]['shape']}, a calibration sample is {shape}")
     watched.calibrate({watched.get_signature_list().popitem()[0]: samples}, made._recipe_manager)
     return watched.get_model_qsvs()

@@ -22,7 +22,7 @@ class TfliteCheck(CheckStep):
     """CheckStep for files that LiteRT and tflite-runtime load."""
 
     name: ClassVar[str] = "tflite_check"
-    libraries: ClassVar[tuple[str, ...]] = (*CheckStep.libraries, "ai-edge-litert", "litert-torch", "flatbuffers")
+    libraries: ClassVar[tuple[str, ...]] = (*CheckStep.libraries, "ai-edge-litert", "flatbuffers")
     file: ClassVar[str] = MODEL
 
     def outputs(self, made: Input, x: Array) -> Array:
