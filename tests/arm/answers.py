@@ -6,6 +6,7 @@ A whole job starts each variant three times, and under emulation a start takes s
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def ask(device: Device, runtime: str, questions: Sequence[Question], timeout: fl
     import numpy as np
 
     folder = device.prepare(runtime).folder
+    cores = sorted(os.sched_getaffinity(0))  # an emulated device runs on this machine's
     requests: list[dict[str, Any]] = []
     saved = []
     for number, question in enumerate(questions):
@@ -55,7 +57,7 @@ def ask(device: Device, runtime: str, questions: Sequence[Question], timeout: fl
             {
                 "do": "load", "model": f"{remote.path}/{manifest.file}", "runtime": runtime, "runtime_folder": folder,
                 "precision": manifest.precision, "providers": [], "options": {}, "inputs": content["inputs"],
-                "outputs": content["outputs"], "engines": "", "board": "", "threads": 1, "cpus": [0],
+                "outputs": content["outputs"], "engines": "", "board": "", "threads": 1, "cpus": cores,
                 "data": evaluation,
             }
         )  # fmt: skip
