@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import posixpath
-import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +17,14 @@ from device_agents.connect.base import Connection
 from device_agents.connect.shell import Shell
 from device_agents.errors import DeviceFolderError, RuntimeUnavailable
 from device_agents.farm import phonelock
+from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.phoneprobe import probe_phone
 from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
-from device_agents.farm.prepare import RuntimeInfo
-from device_agents.farm.report import Collector, Report, new_id, now
-from device_agents.farm.validity import judge
+from device_agents.farm.prepare import RuntimeInfo, Source
+from device_agents.farm.report import Collector, Report, now
 from edgewright.files import sha256_file
 from edgewright.progress import Progress, Silent, piece
 
@@ -51,8 +50,8 @@ class PhoneSystem:
 class Phone:
     """A connected phone. Use it in `with`, by one thread. Raises DeviceFolderError where `root` can't be written."""
 
-    takes_accuracy = False
-    """Nothing on the phone gives outputs, so no evaluation data need be sent."""
+    returns_no_outputs = True
+    """No accuracy pass is run and no outputs come back: evaluation data need not be sent, metrics are the host's."""
 
     def __init__(self, entry: DeviceEntry, connection: Connection, root: str, progress: Progress | None = None) -> None:
         self.entry = entry
@@ -84,24 +83,22 @@ class Phone:
         return phonelock.holder(self.connection, self.root)
 
     def available(self, runtimes: Sequence[Runtime]) -> tuple[dict[str, RuntimeInfo], dict[str, str]]:
-        """({name: what is ready on the phone}, {name: why it is left out}).
+        """Prepares each of a target's runtimes: (those that work here, why the others can't be had), both by name.
 
-        Raises RuntimeUnavailable where none is left, NoRoom, LinkLost.
+        Raises RuntimeUnavailable where none works, NoRoom, LinkLost.
         """
-        ready: dict[str, RuntimeInfo] = {}
-        left_out: dict[str, str] = {}
-        first: RuntimeUnavailable | None = None
+        found: dict[str, RuntimeInfo] = {}
+        errors: dict[str, RuntimeUnavailable] = {}
         for runtime in runtimes:
             try:
-                ready[runtime.name] = self.prepare(runtime.name)
+                found[runtime.name] = self.prepare(runtime.name)
             except RuntimeUnavailable as error:
-                left_out[runtime.name] = error.what
-                first = first or error
-        if not ready and first is not None:
-            raise first
-        return ready, left_out
+                errors[runtime.name] = error
+        if not found and errors:
+            raise next(iter(errors.values()))
+        return found, {name: error.what for name, error in errors.items()}
 
-    def prepare(self, runtime: str, source: str = "device") -> RuntimeInfo:
+    def prepare(self, runtime: str, source: Source = "device") -> RuntimeInfo:
         """benchmark_model, ready to run; what is there is not sent. Raises RuntimeUnavailable, NoRoom, LinkLost."""
         if runtime != NAME:
             raise RuntimeUnavailable(
@@ -150,7 +147,8 @@ class Phone:
                 where=f"{remote}: {lines[-1][:300] if lines else f'exit status {done.status}'}",
                 remedy=_GET,
             )
-        return RuntimeInfo(NAME, digest[:12], digest, posixpath.dirname(remote), sent)
+        ours = self.entry.benchmark_model is not None
+        return RuntimeInfo(NAME, digest[:12], digest, posixpath.dirname(remote), sent, "wheel" if ours else "device")
 
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle on the phone, named by its digest and checked there; nothing is sent that is there already.
@@ -166,7 +164,7 @@ class Phone:
         return RemoteBundle(digest=bundle.digest, path=remote)
 
     def push_data(self, path: Path) -> str:
-        """Puts a file on the phone, named by its digest; the path there. See `takes_accuracy`."""
+        """Puts a file on the phone, named by its digest; the path there. See `returns_no_outputs`."""
         digest = sha256_file(path)
         remote = f"{self.root}/data/{digest}{path.suffix}"
         self.connection.push(path, remote, digest, self._progress)
@@ -177,7 +175,7 @@ class Phone:
 
         on_event gets every event as it comes. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable.
         """
-        runtime = self.prepare(NAME)
+        program = posixpath.join(self.prepare(NAME).folder, NAME)
         me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
         started = now()
         collector = Collector(job)
@@ -191,57 +189,17 @@ class Phone:
                     on_event(event)
 
             with phonelock.PhoneLock(self.connection, self.root, me, job.wait_s) as shell:
-                PhoneSession(shell, job, self.root, f"{runtime.folder}/{NAME}", take).run()
-        return self._report(job, collector, started, runtime)
+                PhoneSession(shell, job, self.root, program, take).run()
+        return self._report(job, collector, started)
 
-    def _report(self, job: Job, found: Collector, started: str, runtime: RuntimeInfo) -> Report:
-        results = list(found.results.values())
-        share = found.others_cpu_share()
-        problems, warnings = judge(
-            found.before,
-            found.after,
-            found.canary,
-            results,
-            share,
-            found.pinned,
-            sensors=None if self.entry.stand_in else job.sensors,
-            target=job.target,
-            emulated=self.entry.emulated,
-        )
-        warnings += [MEANS, NO_ACCURACY]
-        if self.entry.emulated:
-            warnings.append("this device is emulated: its times mean nothing")
-        return Report(
-            id=new_id(started, job.model, job.target),
-            started=started,
-            finished=now(),
-            model=job.model,
-            target=job.target,
-            device={
-                "name": self.entry.name,
-                "address": re.sub(r"^adb$", "adb, the only phone", self.entry.where),
-                "stand_in": self.entry.stand_in,
-                "emulated": self.entry.emulated,
-            },
-            valid=not problems,
-            problems=problems,
-            warnings=warnings,
-            agent={"version": None, "sha256": None},
-            runtime={
-                "name": runtime.name,
-                "version": runtime.version,
-                "numpy": None,
-                "providers": sorted({name for result in results for name in result["providers"]}),
-            },
-            facts=found.facts,
-            state_before=found.before,
-            state_after=found.after,
-            job=job.model_dump(mode="json"),
-            results=results,
-            canary=found.canary,
-            cpus=found.cpus,
-            others_cpu_share=share,
-        )
+    def _report(self, job: Job, found: Collector, started: str) -> Report:
+        """As of a device with an agent, and what is different here said."""
+        others = {one.runtime: RuntimeInfo(one.runtime, "", "", "", False, "device") for one in job.variants}
+        report = assemble(self.entry, job, found, others | {NAME: self.prepare(NAME)}, started, 0)
+        report.device["address"] = self.entry.where
+        report.agent = {"version": None, "sha256": None}
+        report.warnings += [MEANS, NO_ACCURACY]
+        return report
 
     def close(self) -> None:
         """Ends the connection."""

@@ -55,7 +55,7 @@ def main() -> int:
     """The command line; returns the exit status."""
     given = _flags(sys.argv[1:])
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # type: ignore[import-untyped]
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     print(f"INFO: STARTING!\nINFO: Num threads: [{given.num_threads}]\nINFO: Graph: [{given.graph}]", flush=True)
     at_start = _resident_mb()

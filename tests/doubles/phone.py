@@ -1,5 +1,8 @@
 """An Android phone for tests and for trying out: a folder with Android's programs behind a fake adb server.
 
+By hand, to try a farm without owning a phone: `python -m tests.doubles.phone --farm farm.toml` declares it and runs
+until Ctrl-C; the adb program must be installed.
+
 Its shell is mksh and its commands are toybox's where this machine has them (apt-get install mksh toybox), as on a real
 phone; else the machine's own. No Android program can run here, so its `benchmark_model` is a script that really runs
 the .tflite file with ai_edge_litert and prints in benchmark_model's form; dumpsys and getprop print recorded text.
@@ -23,7 +26,8 @@ from tests.doubles.fake_adb import FakeAdb, FakePhone
 
 SERIAL = "0123456789ABCDEF"
 MARK = "# Written by tests.doubles.phone; it goes when that ends.\n"
-RECORDED = Path(__file__).with_name("recorded_phone")
+RECORDED = Path(__file__).parents[1] / "device_agents" / "agent" / "recorded" / "pixel" / "system" / "bin"
+BATTERY = Path(__file__).with_name("dumpsys_battery.txt")
 _PROGRAM = Path(__file__).with_name("benchmark_program.py")
 _TOYBOX = "cat chmod cp date df du flock getconf kill ls mkdir mv rm sha256sum sleep stat taskset timeout true uname"
 
@@ -58,12 +62,10 @@ class PhoneDouble:
         for name, target in links.items():
             if not (self.bin / name).is_symlink():
                 (self.bin / name).symlink_to(target)
-        getprop = f"cat {quote(str(RECORDED / 'getprop.txt'))}"
-        dumpsys = (
-            f'cat {quote(str(RECORDED))}/"dumpsys-$1.txt" 2>/dev/null || {{ echo "Can\'t find service: $1"; exit 0; }}'
-        )
-        _script(self.bin / "getprop", getprop)
-        _script(self.bin / "dumpsys", dumpsys)
+        told = quote(str(RECORDED))
+        battery = f'[ "$1" != battery ] || exec cat {quote(str(BATTERY))}'
+        _script(self.bin / "getprop", f"exec sh {told}/getprop")
+        _script(self.bin / "dumpsys", f'{battery}\nexec sh {told}/dumpsys "$@"')
         return str(self.bin / "sh")
 
     def add_benchmark_model(self, path: Path) -> Path:
@@ -118,7 +120,7 @@ def run_phone(farm: Path, name: str = "phone") -> int:
     with tempfile.TemporaryDirectory(prefix="edgewright-phone-") as folder, PhoneDouble(Path(folder)) as double:
         declare(double, farm, name)
         print(f"{name} is up: an android behind an adb server at {double.server.address}, declared in {farm}")
-        print("its benchmark_model is a script that runs the model on this machine")
+        print("its benchmark_model is a script that runs the model on this machine", flush=True)
         print("in another terminal:  ./inv deploy --target android   (Ctrl-C here ends it)", flush=True)
         try:
             while True:
