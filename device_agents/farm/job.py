@@ -40,11 +40,12 @@ class Job(BaseModel):
     """One job. evaluation: path on the device of an .npz with x [N, ...] and, optionally, y [N]; evaluation_samples: of
     those, how many the accuracy pass takes; saved_samples: how many outputs save_outputs keeps; None for all.
 
-    processes: fresh processes per variant, 0 to time nothing and take only answers; blocks: timed blocks per process, interleaved over the variants; samples and
-    block_seconds: the least of each block, which ends after block_limit_seconds at the latest (then with three samples
-    or more); cpus: cores to measure on, or "auto" for the idlest; time_limit_s: for the whole job; memory_limit_bytes:
-    peak of one worker process, Python and runtime included; wait_s: how long to wait for the device's lock; silence_s:
-    how long the agent goes on without hearing from us; sensors: what such a device should tell of itself.
+    processes: fresh processes per variant, 0 to time nothing and take only answers; blocks: timed blocks per process,
+    interleaved over the variants; samples and block_seconds: the least of each block, which ends after
+    block_limit_seconds at the latest (then with three samples or more); cpus: cores to measure on, or "auto" for the
+    idlest; time_limit_s: for the whole job; memory_limit_bytes: peak of one worker process, Python and runtime
+    included; wait_s: how long to wait for the device's lock; silence_s: how long the agent goes on without hearing from
+    us; sensors: what such a device should tell of itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

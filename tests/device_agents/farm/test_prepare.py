@@ -79,7 +79,7 @@ def test_numpy_2_under_tflite_runtime_is_told(tmp_path: Path, cache: Path, local
     (mixed / "tflite_runtime").symlink_to(folder / "tflite_runtime")
     for name in ("numpy", "numpy.libs"):
         (mixed / name).symlink_to(numpy_2 / name)
-    found = local._ask("runtime", "--name", "tflite-runtime", "--folder", str(mixed))
+    found = local.ask("runtime", "--name", "tflite-runtime", "--folder", str(mixed))
     assert "tflite-runtime needs numpy older than 2, found numpy 2" in found["problem"]
 
 
@@ -112,7 +112,7 @@ def test_target_whose_runtimes_have_no_wheel_is_refused_before_a_job(
     local: Device, system: System, names: list[str], word: str
 ) -> None:
     known = local._runtimes
-    elsewhere = Runtimes(local.connection, local._ask, local.root, system, known._cache, known._progress)
+    elsewhere = Runtimes(local.connection, local.ask, local.root, system, known._cache, known._progress)
     with pytest.raises(RuntimeUnavailable, match=word) as caught:
         elsewhere.available(_runtimes(*names))
     assert caught.value.remedy

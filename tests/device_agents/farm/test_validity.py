@@ -179,7 +179,7 @@ def test_board_whose_rails_are_no_total_is_told_why() -> None:
 def test_emulated_device_is_judged_by_its_answers_alone() -> None:
     slow = [{"process": 0, "round": 0, "when": "before", "ns": ns} for ns in (1, 1, 1, 9, 9, 9, 9)]
     answered = {**_result(), "accuracy": {"n": 64}, "blocks": []}
-    how = {"sensors": PI, "target": "raspberry-pi", "emulated": True}
+    how: dict[str, Any] = {"sensors": PI, "target": "raspberry-pi", "emulated": True}
     assert judge({}, {}, slow, [answered], 0.9, False, **how) == ([], [])
     mute = {**answered, "accuracy": None, "error": "it crashed"}
     assert judge({}, {}, slow, [mute], 0.9, False, **how)[0] == [f"{mute['name']} gave no answers: it crashed"]
