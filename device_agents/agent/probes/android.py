@@ -18,11 +18,11 @@ def thermalservice(text: str) -> Dict[str, Any]:
 
     The block "Cached temperatures" repeats the names with older values and isn't taken.
     """
-    status = re.search(r"^\s*Thermal Status: ([0-6])\s*$", text, re.MULTILINE)
+    status = re.search(r"^[ \t]*Thermal Status: ([0-6])[ \t\r]*$", text, re.MULTILINE)
     temperatures: Dict[str, float] = {}
     _, found, block = text.partition("Current temperatures from HAL:")
     for line in block.splitlines()[1:] if found else []:
-        match = re.search(r"Temperature\{mValue=([^,}]*),.*?mName=([^,}]*)", line)
+        match = re.search(r"Temperature\{mValue=([^,}]{1,40}),.{0,40}?mName=([^,}]{1,80})", line)
         if match is None:
             break
         value = decimal(match.group(1))

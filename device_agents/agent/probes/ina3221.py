@@ -45,7 +45,7 @@ def rails(sysroot: str) -> Dict[str, Rail]:
 def _channels(drivers: str, patterns: Tuple[str, ...], label: str) -> List[Tuple[str, str, str]]:
     channels = []
     for folder in sorted({path for pattern in patterns for path in glob.glob(os.path.join(drivers, pattern))}):
-        for entry in sorted(os.listdir(folder)):
+        for entry in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             match = re.fullmatch(label, entry)
             name = read_text(folder, entry) if match else None
             if match and name:

@@ -15,7 +15,7 @@ class PowerMode(NamedTuple):
 
 def power_mode(text: str) -> Optional[PowerMode]:
     """`nvpmodel -q`, also --verbose: "NV Power Mode: 25W" and the mode's number on the next line."""
-    match = re.search(r"NV Power Mode: ?([A-Za-z0-9_.()|-]+)[^\n]*(?:\n\s*([0-9]{1,3})\s*(?:\n|$))?", text)
+    match = re.search(r"NV Power Mode: ?([A-Za-z0-9_.()|-]{1,64})[^\n]*(?:\n[ \t]*([0-9]{1,3})[ \t\r]*(?:\n|$))?", text)
     if match is None:
         return None
     return PowerMode(match.group(1), int(match.group(2)) if match.group(2) else None)
@@ -23,7 +23,9 @@ def power_mode(text: str) -> Optional[PowerMode]:
 
 def power_modes(text: str) -> Optional[Dict[str, int]]:
     """Modes of /etc/nvpmodel.conf, name to number: < POWER_MODEL ID=0 NAME=MAXN >."""
-    found = re.findall(r"^\s*<\s*POWER_MODEL\s+ID=([0-9]{1,3})\s+NAME=([^\s>]+)\s*>", text, re.MULTILINE)
+    found = re.findall(
+        r"^[ \t]*<[ \t]*POWER_MODEL[ \t]+ID=([0-9]{1,3})[ \t]+NAME=([^\s>]{1,64})[ \t]*>", text, re.MULTILINE
+    )
     return {name: int(number) for number, name in found} or None
 
 
@@ -32,7 +34,8 @@ def clocks_locked(text: str) -> Optional[bool]:
     found = [
         (lowest, highest)
         for online, lowest, highest in re.findall(
-            r"^\s*(?:cpu[0-9]+:|GPU)(?:\s+Online=([01]))?(?:\s+Governor=\S+)?\s+MinFreq=([0-9]+)\s+MaxFreq=([0-9]+)",
+            r"^(?:cpu[0-9]{1,4}:|GPU)(?:[ \t]+Online=([01]))?(?:[ \t]+Governor=\S{1,40})?"
+            r"[ \t]+MinFreq=([0-9]{1,15})[ \t]+MaxFreq=([0-9]{1,15})\b",
             text,
             re.MULTILINE,
         )
@@ -43,5 +46,5 @@ def clocks_locked(text: str) -> Optional[bool]:
 
 def l4t(text: str) -> Optional[str]:
     """/etc/nv_tegra_release: "# R36 (release), REVISION: 4.3, ..." is 36.4.3."""
-    match = re.search(r"^# R([0-9]+) \(release\), REVISION: ([0-9.]+)", text, re.MULTILINE)
+    match = re.search(r"^# R([0-9]{1,4}) \(release\), REVISION: ([0-9.]{1,20})", text, re.MULTILINE)
     return "%s.%s" % match.groups() if match else None

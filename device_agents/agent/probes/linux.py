@@ -56,9 +56,9 @@ def boot_id(sysroot: str) -> Optional[str]:
 def meminfo(sysroot: str, key: str) -> Optional[int]:
     """One line of /proc/meminfo in bytes. Raises Garbled where the file is there and holds no such lines."""
     text = read_text(sysroot, "proc/meminfo")
-    if text is not None and not re.search(r"^\w+:\s+[0-9]+ kB", text, re.MULTILINE):
+    if text is not None and not re.search(r"^\w{1,40}:[ \t]+[0-9]{1,15} kB", text, re.MULTILINE):
         raise Garbled("meminfo")
-    match = re.search(r"^%s:\s+([0-9]{1,15}) kB" % key, text or "", re.MULTILINE)
+    match = re.search(r"^%s:[ \t]+([0-9]{1,15}) kB" % key, text or "", re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
 
 
@@ -98,8 +98,12 @@ def khz(sysroot: str, name: str) -> Optional[int]:
 
 def cores_held(sysroot: str) -> Optional[bool]:
     """Whether every core's lowest clock is its highest one, as `jetson_clocks` leaves it."""
-    lowest, highest = (cpufreq(sysroot, name) for name in ("scaling_min_freq", "scaling_max_freq"))
-    return lowest == highest if lowest and len(lowest) == len(highest) else None
+    lowest, highest = (
+        [number(text) for text in cpufreq(sysroot, name)] for name in ("scaling_min_freq", "scaling_max_freq")
+    )
+    if not lowest or len(lowest) != len(highest) or None in lowest + highest:
+        return None
+    return lowest == highest
 
 
 def zones(sysroot: str, garbled: Callable[[str], None]) -> Dict[str, float]:

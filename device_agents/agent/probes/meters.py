@@ -50,7 +50,7 @@ def hwmon(sysroot: str) -> Optional[Read]:
 
 
 def _microwatts(path: str) -> Optional[float]:
-    value = number(read_text("/", path))
+    value = number(read_text("", path))
     if value is None:
         raise Garbled(path)
     return value / 1000

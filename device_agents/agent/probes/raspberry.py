@@ -20,20 +20,20 @@ def throttled(text: str) -> Optional[int]:
 
 def temperature_c(text: str) -> Optional[float]:
     """`measure_temp`: temp=39.5'C."""
-    match = re.search(r"temp=(-?[0-9.]+)'C", text)
+    match = re.search(r"temp=(-?[0-9.]{1,20})'C", text)
     return decimal(match.group(1)) if match else None
 
 
 def clock_khz(text: str) -> Optional[int]:
     """`measure_clock arm`, in kHz: frequency(48)=1800457088 (Hz). Measured, where cpufreq tells what was asked for."""
-    match = re.search(r"frequency\([0-9]+\)=([0-9]{1,12})\b", text)
+    match = re.search(r"frequency\([0-9]{1,4}\)=([0-9]{1,12})\b", text)
     # 0 is what the firmware answers for a clock that it doesn't have.
     return (int(match.group(1)) // 1000 or None) if match else None
 
 
 def volts(text: str) -> Optional[float]:
     """`measure_volts core`: volt=0.7200V."""
-    match = re.search(r"volt=([0-9.]+)V", text)
+    match = re.search(r"volt=([0-9.]{1,20})V", text)
     return decimal(match.group(1)) if match else None
 
 
@@ -45,7 +45,9 @@ def rails_mw(text: str) -> Optional[Dict[str, float]]:
     """
     amps: Dict[str, float] = {}
     supply: Dict[str, float] = {}
-    for name, unit, kind, value in re.findall(r"(\w+)_([AV])\s+(current|volt)\([0-9]+\)=([0-9.]+)\2", text):
+    for name, unit, kind, value in re.findall(
+        r"\b(\w{1,40})_([AV])[ \t]+(current|volt)\([0-9]{1,4}\)=([0-9.]{1,20})\2", text
+    ):
         found = decimal(value)
         if found is not None and (unit == "A") == (kind == "current"):
             (amps if unit == "A" else supply)[name] = found

@@ -10,6 +10,7 @@ import subprocess
 from typing import Callable, Dict, List, Optional, TypeVar
 
 MOST_SECONDS = 5.0
+MOST_BYTES = 1 << 18
 
 _T = TypeVar("_T")
 
@@ -97,4 +98,4 @@ def run(command: List[str], hung: Callable[[], None] = lambda: None) -> str:
         raise Garbled(str(error)) from error
     if done.returncode != 0:
         raise Garbled("%s ended with status %d" % (command[0], done.returncode))
-    return done.stdout.decode("utf-8", "replace")
+    return done.stdout[:MOST_BYTES].decode("utf-8", "replace")

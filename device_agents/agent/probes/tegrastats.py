@@ -26,19 +26,19 @@ def parse(line: str) -> Optional[Dict[str, Any]]:
 
     Sensors that are absent (-256C) and rails that aren't connected (NC) are left out.
     """
-    if not re.search(r"\bRAM [0-9]+/[0-9]+MB\b", line) or not re.search(r"\bCPU \[", line):
+    if not re.search(r"\bRAM [0-9]{1,9}/[0-9]{1,9}MB\b", line) or not re.search(r"\bCPU \[", line):
         return None
     temperatures = {}
-    for name, text in re.findall(r"([A-Za-z][A-Za-z0-9_.-]*)@(-?[0-9]{1,4}(?:\.[0-9]{1,6})?)C\b", line):
+    for name, text in re.findall(r"([A-Za-z][A-Za-z0-9_.-]{0,40})@(-?[0-9]{1,4}(?:\.[0-9]{1,6})?)C\b", line):
         if float(text) > _ABSENT_C:
             temperatures[name] = float(text)
     rails = {}
     for name, value in re.findall(
-        r"\b((?:POM|VDD|VIN|CPU|GPU|SOC|CV|SYS)\w*) ([0-9]{1,6})(?:mW)?/[0-9]{1,6}(?:mW)?\b", line
+        r"\b((?:POM|VDD|VIN|CPU|GPU|SOC|CV|SYS)\w{0,40}) ([0-9]{1,6})(?:mW)?/[0-9]{1,6}(?:mW)?\b", line
     ):
         rails[name] = float(value)
     gpu = re.search(r"\bGR3D(?:_FREQ)? ([0-9]{1,3})%", line)
-    cores = re.search(r"\bCPU \[([^\]]*)\]", line)
+    cores = re.search(r"\bCPU \[([^\[\]]*)\]", line)
     return {
         "temperatures": temperatures,
         "rails_mw": rails,

@@ -6,11 +6,13 @@ import json
 import subprocess
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from device_agents.agent import cpus, probe
+from device_agents.agent.power import Sampler
 from device_agents.agent.probes import source
 from device_agents.pack import agent
 from tests.device_agents.agent.pythons import HOW, python
@@ -237,6 +239,31 @@ def test_packed_agent_probes_every_tree_under_old_and_new_pythons(tmp_path: Path
     said = json.loads(done.stdout.splitlines()[0])
     here = probe.state(recorded(board))
     assert {**said["state"], "disk_free_bytes": 0} == {**here, "disk_free_bytes": 0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("board", RECORDED)
+def test_tree_of_noise_gives_no_reading_and_no_error(tmp_path: Path, board: str, seed: int) -> None:
+    """Every file and every program's output of a board is replaced by random bytes."""
+    random = Random(f"{board} {seed}")
+    for path in Path(recorded(board)).rglob("*"):
+        if not path.is_file():
+            continue
+        noise, copy = random.randbytes(random.randrange(200)), tmp_path / path.relative_to(recorded(board))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.stat().st_mode & 0o100:
+            copy.with_suffix(".noise").write_bytes(noise)
+            copy.write_text('#!/bin/sh\nexec cat "$0.noise"\n')
+            copy.chmod(0o755)
+        else:
+            copy.write_bytes(noise)
+    found = probe.state(str(tmp_path), str(tmp_path / "missing"))
+    probe.facts(str(tmp_path))
+    assert "meminfo" in found["garbled"]
+    told = {key for key, value in found.items() if value is not None}
+    assert told <= {"boot_id", "sources", "garbled"}
+    assert found["sources"] == EMPTY
+    assert not Sampler(str(tmp_path)).available
 
 
 def _stat(busy: list[int]) -> str:
