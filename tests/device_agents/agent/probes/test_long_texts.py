@@ -14,9 +14,9 @@ parsers = [
     tegrastats.parse,
 ]
 pieces = [
-    "a", "A@", "1", " ", "\\n", "_A", "[a]: [", "[a]: [b]\\n", "NV Power Mode: ", "X_A current(1)=", "cpu0: ", "cpu0:\\n",
-    "VDD", "VDD_IN ", "< POWER_MODEL ID=", "\\n<", "Temperature{mValue=", "temp=", "frequency(", "volt=", "throttled=0x",
-    "RAM 1/2MB CPU [", "CPU [", "RAM 1", "# R1", "GPU MinFreq=1", "Thermal Status: ",
+    "a", "A@", "1", " ", "\\n", "_A", "[a]: [", "[a]: [b]\\n", "NV Power Mode: ", "X_A current(1)=", "cpu0: ",
+    "cpu0:\\n", "VDD", "VDD_IN ", "< POWER_MODEL ID=", "\\n<", "Temperature{mValue=", "temp=", "frequency(", "volt=",
+    "throttled=0x", "RAM 1/2MB CPU [", "CPU [", "RAM 1", "# R1", "GPU MinFreq=1", "Thermal Status: ",
 ]
 for piece in pieces:
     for text in (piece * (200_000 // len(piece)), "Current temperatures from HAL:\\n" + piece * 20_000):
