@@ -8,24 +8,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from torch import nn
 
 from edgewright.progress import Silent
-from pipeline import network
+from pipeline import data, network
+from pipeline.export.compare import run_file
 from pipeline.export.lean import leanest
 from pipeline.pruning.plan import PruningPlan
 from pipeline.pruning.sparsity import sparsify
-from pipeline.steps.base import Input, NetworkSpec, Work
+from pipeline.steps.base import DataSpec, Input, NetworkSpec, Work
 from pipeline.steps.check import Check
-from pipeline.steps.checking import CheckFailed, NotSmaller
+from pipeline.steps.checking import EXPECTED, PARITY, CheckFailed, NotSmaller
 from pipeline.steps.export import Export
 from pipeline.steps.quantise import Quantise
 from pipeline.store import Artifact
 from tests.pipeline.conftest import Built
 from tests.pipeline.export.test_compare import tampered
+from tests.pipeline.steps.by_hand import Made, run_step
 
 
 @dataclass
@@ -74,6 +77,44 @@ def test_check_gives_the_figures_of_all_three(run: Run, tmp_path: Path) -> None:
     assert figures["metric_torch"] == pytest.approx(figures["metric_float"], abs=0.01)
     assert figures["sqnr_db"] > 15
     assert (tmp_path / "out" / "check.json").is_file()
+
+
+def test_check_leaves_the_answers_of_the_file_that_ships(run: Run, built: Built, tmp_path: Path) -> None:
+    x = data.load(DataSpec(name="digits"), built.places).test.first(PARITY).x
+    for node, role in (("trained/check", "float"), ("pruned+int8/check", "quantised")):
+        figures = run(node)
+        expected = np.load(tmp_path / "out" / EXPECTED)
+        assert expected.dtype == np.float32
+        assert (expected == run_file(built.inputs(node)[role].path("model.onnx").read_bytes(), x)).all()
+        assert figures["parity"]["samples"] == PARITY
+        assert figures["parity"]["exact"] is (role == "quantised")
+
+
+def test_check_tells_the_step_of_the_outputs(run: Run, tmp_path: Path) -> None:
+    scale = run("int8/check")["parity"]["scale"]
+    steps = np.load(tmp_path / "out" / EXPECTED) / scale
+    assert np.abs(steps - np.round(steps)).max() < 1e-4
+    assert run("trained/check")["parity"]["scale"] is None
+
+
+@pytest.mark.parametrize(("precision", "spoken"), [("float16", "FP16"), ("dynamic", "Dynamic range")])
+def test_check_of_another_precision_has_the_same_bounds_and_says_its_name(
+    run: Run, built: Built, tmp_path: Path, precision: str, spoken: str
+) -> None:
+    # The step asks nothing of a file but its outputs and its figures: an INT8 file stands in for either.
+    figures = run("int8/check", {"precision": precision})
+    assert figures["figure"].startswith(f"{spoken} agrees on ")
+    assert f"metric_{precision}" in figures
+    changed = _tampered(built.artifact("int8/quantise"), "head", tmp_path)
+    with pytest.raises(CheckFailed, match=f"{spoken} loses ") as caught:
+        run("int8/check", {"precision": precision}, quantised=changed)
+    assert f"leave {precision} out of the target's precisions" in caught.value.remedy
+    assert "calibration" not in caught.value.remedy
+    same = Changed(
+        built.artifact("int8/quantise"), figures={"bytes": built.artifact("trained/export").summary["bytes"]}
+    )
+    with pytest.raises(NotSmaller, match=f"The {precision} file has"):
+        run("int8/check", {"precision": precision}, quantised=same)
 
 
 @pytest.mark.parametrize("layer", ["norm", "blocks.1.norm2", "head"])
@@ -128,17 +169,6 @@ def test_check_with_a_metric_of_the_users_own_judges_by_it(run: Run, built: Buil
 
 
 @dataclass
-class Made:
-    """An artifact of a step that was run by hand."""
-
-    folder: Path
-    summary: Mapping[str, Any]
-
-    def path(self, name: str) -> Path:
-        return self.folder / name
-
-
-@dataclass
 class Sparse:
     """The trained network with 80 % zeros and its own plan, exported and quantised by the steps themselves."""
 
@@ -157,19 +187,18 @@ class Sparse:
 def sparse(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Sparse:
     folder = tmp_path_factory.mktemp("sparse")
 
-    def step(kind: Any, name: str, node: str, inputs: dict[str, Any]) -> Made:
-        (folder / name).mkdir()
-        asked = kind.Parameters.model_validate(dict(built.plan.nodes[node].parameters))
-        return Made(folder / name, kind().run(inputs, asked, Work(folder / name, folder, built.places, Silent())))
-
     spec = NetworkSpec.model_validate(dict(built.plan.nodes["trained/check"].parameters)["network"])
     net, plan = network.rebuilt(spec, built.places.recipe, built.inputs("trained/check")["network"])
     plan.actions += sparsify(net, 0.8)
     (folder / "network").mkdir()
     network.keep(net, plan, folder / "network")
     kept = Made(folder / "network", {})
-    exported = step(Export, "float", "trained/export", {"model": kept})
-    return Sparse(kept, exported, step(Quantise, "int8", "int8/quantise", {"model": exported}), net, plan, spec)
+    nodes = built.plan.nodes
+    given = {"model": kept}
+    exported = run_step(Export, nodes["trained/export"].parameters, given, folder / "float", built.places)
+    given = {"model": exported}
+    quantised = run_step(Quantise, nodes["int8/quantise"].parameters, given, folder / "int8", built.places)
+    return Sparse(kept, exported, quantised, net, plan, spec)
 
 
 LOOSE = {"float_difference": 0.01, "agreement": 0.0, "metric_drop": 1.0, "samples": 100}
