@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import posixpath
+import re
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from edgewright.progress import Progress, Silent, piece
 if TYPE_CHECKING:
     from targets.schema import Runtime
 
+_FOLDERS = ("bin", "bundles", "data")
+"""Everything that we make under the root; what else lies there is somebody's own."""
 _GET = (
     "fetch Google's prebuilt android_aarch64_benchmark_model (docs/android.md), then set "
     'benchmark_model = "path" for the phone in farm.toml'
@@ -45,6 +48,9 @@ class PhoneSystem:
 
     machine: str
     bits: int
+
+    def __str__(self) -> str:
+        return f"{self.machine}, {self.bits} bits, reached by adb"
 
 
 class Phone:
@@ -81,6 +87,34 @@ class Phone:
     def holder(self) -> dict[str, Any] | None:
         """Who holds the phone's lock now; None where it is free."""
         return phonelock.holder(self.connection, self.root)
+
+    def sizes(self) -> tuple[dict[str, int], int | None]:
+        """(bytes by folder under the root, bytes free on that disk)."""
+        done = self.connection.run(["sh", "-c", 'cd "$1" && du -sk -- * 2>/dev/null; exit 0', "sh", self.root])
+        found = re.findall(r"^(\d+)\s+(\S+)$", done.stdout.decode(errors="replace"), re.MULTILINE)
+        free = self.connection.place(do="free", path=self.root)["free"]
+        sizes = {name: int(kib) * 1024 for kib, name in found if name in _FOLDERS}
+        if self._runtime is not None and self._runtime.source == "wheel" and "bin" in sizes:
+            sizes[f"runtimes/{self._runtime.digest}"] = sizes.pop("bin")  # as a device with an agent says it
+        return sizes, int(free)
+
+    def erase(self) -> tuple[int, list[str]]:
+        """Takes away all that is ours on the phone: (bytes freed, what in the root isn't ours and was left).
+
+        Raises DeviceBusy while a job runs there, DeviceFolderError, LinkLost.
+        """
+        freed = sum(self.sizes()[0].values())
+        with phonelock.PhoneLock(self.connection, self.root, {"who": _user(), "what": "removing everything"}) as shell:
+            # A benchmark_model that a person put there themselves stays: ours lies in a folder named by its digest.
+            ours = " ".join(quote(f"{self.root}/{name}") for name in _FOLDERS if name != "bin")
+            shell.run(
+                f"rm -rf {ours} {quote(self.root)}/bin/{'[0-9a-f]' * 16}; rmdir {quote(self.root)}/bin", timeout=600.0
+            )
+        self.connection.release()
+        # Whoever took the lock meanwhile has written their name into it.
+        script = 'cd "$1" && { [ -s lock ] || rm -f lock; ls -A; cd / && rmdir "$1" 2>/dev/null; exit 0; }'
+        done = self.connection.run(["sh", "-c", script, "sh", self.root])
+        return freed, sorted(done.stdout.decode(errors="replace").split("\n")[:-1])
 
     def available(self, runtimes: Sequence[Runtime]) -> tuple[dict[str, RuntimeInfo], dict[str, str]]:
         """Prepares each of a target's runtimes: (those that work here, why the others can't be had), both by name.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.opening import AnyDevice, open_any
+from device_agents.farm.phone import Phone
 from device_agents.farm.prepare import RuntimeInfo
 from device_agents.pack import agent
 from edgewright.progress import Progress, piece
@@ -22,7 +23,7 @@ def setup(entry: DeviceEntry, target: Target, state: Path, cache: Path, progress
     Raises RuntimeUnavailable where the device can have none of the target's runtimes, NoRoom, and what a connection
     raises.
     """
-    with open_device(entry, state=state, cache=cache, progress=progress) as device:
+    with open_any(entry, state=state, cache=cache, progress=progress) as device:
         with piece(progress, f"set up {entry.name}", len(target.runtime) + 1) as shown:
             facts = device.probe()["facts"]
             shown.advance()
@@ -31,14 +32,14 @@ def setup(entry: DeviceEntry, target: Target, state: Path, cache: Path, progress
         return [*_device(device, facts), *_contents(device, found), *(f"left out: {why}" for why in left_out.values())]
 
 
-def _device(device: Device, facts: Mapping[str, Any]) -> list[str]:
+def _device(device: AnyDevice, facts: Mapping[str, Any]) -> list[str]:
     about = [facts.get("board") or facts.get("cpu_model"), facts.get("os"), str(device.system)]
     return [f"{device.entry.name}: {', '.join(one for one in about if one)}", f"folder: {device.root}"]
 
 
-def _contents(device: Device, runtimes: Mapping[str, RuntimeInfo]) -> list[str]:
+def _contents(device: AnyDevice, runtimes: Mapping[str, RuntimeInfo]) -> list[str]:
     sizes, free = device.sizes()
-    lines = [f"agent {agent().sha256[:12]}: works"]
+    lines = ["no agent: this phone has a shell only"] if isinstance(device, Phone) else [_agent()]
     for info in runtimes.values():
         numpy = f", numpy {info.numpy}" if info.numpy else ""
         providers = f", brings {', '.join(info.providers)}" if info.providers else ""
@@ -56,9 +57,13 @@ def _contents(device: Device, runtimes: Mapping[str, RuntimeInfo]) -> list[str]:
     return lines
 
 
+def _agent() -> str:
+    return f"agent {agent().sha256[:12]}: works"
+
+
 def undo(entry: DeviceEntry, state: Path, cache: Path, progress: Progress) -> list[str]:
     """Takes all that is ours off the device; lines that say so. Raises DeviceBusy while a job runs there."""
-    with open_device(entry, state=state, cache=cache, progress=progress) as device:
+    with open_any(entry, state=state, cache=cache, progress=progress) as device:
         root = device.root
         freed, left = device.erase()
     lines = [f"{entry.name}: removed what was ours in {root}, {_mb(freed)}"]

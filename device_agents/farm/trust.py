@@ -31,6 +31,11 @@ def next_untrusted(entry: DeviceEntry) -> ShownKey | None:
 
     Raises DeviceUnreachable, AuthenticationFailed (of a jump host), DeviceError where a local device has no host key.
     """
+    if entry.kind == "adb":
+        raise DeviceError(
+            f"{entry.name} is reached by adb and has no host key: the phone itself asks whether to trust this machine.",
+            remedy=f"./inv devices.probe {entry.name}   (and answer the question on the phone)",
+        )
     if entry.kind != "ssh":
         raise DeviceError(f"{entry.name} is this machine: it has no host key.", remedy="nothing is left to do")
     found = first_untrusted(entry)

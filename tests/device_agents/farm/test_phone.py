@@ -15,14 +15,17 @@ from typing import Any
 import pytest
 
 from device_agents.bundle import Bundle, Tensor, write_bundle
-from device_agents.errors import DeviceBusy, DeviceFolderError, LinkLost, RuntimeUnavailable
+from device_agents.errors import DeviceBusy, DeviceError, DeviceFolderError, LinkLost, RuntimeUnavailable
 from device_agents.farm.inventory import DeviceEntry, Inventory
 from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.opening import open_any
 from device_agents.farm.paired import latency, speedup
 from device_agents.farm.phone import MEANS, NO_ACCURACY, Phone
 from device_agents.farm.report import Report
-from targets.schema import Runtime
+from device_agents.farm.setup import setup, undo
+from device_agents.farm.trust import next_untrusted
+from edgewright.progress import Silent
+from targets.schema import Runtime, read_target
 from tests.device_agents.farm.jobs import wait_until
 from tests.device_agents.tiny import tiny_manifest
 from tests.doubles.phone import PhoneDouble, declare
@@ -288,3 +291,27 @@ def test_probe_tells_what_the_phone_is(phone: Phone) -> None:
     assert found["facts"]["memory_bytes"] > 0
     assert found["state"]["disk_free_bytes"] > 0
     assert found["state"]["load1"] >= 0
+
+
+def test_setup_says_what_lies_there_and_undo_takes_what_is_ours(double: PhoneDouble, tmp_path: Path) -> None:
+    local = double.add_benchmark_model(tmp_path / "own_build")
+    entry = double.entry().model_copy(update={"benchmark_model": local})
+    target = read_target("android", tmp_path)
+    lines = setup(entry, target, tmp_path, tmp_path, Silent())
+    assert any("benchmark_model" in line and "works" in line and "sent just now" in line for line in lines)
+    assert any("left out" in line and "Termux" in line for line in lines)
+    assert any("was there" in line for line in setup(entry, target, tmp_path, tmp_path, Silent()))
+    with _open(entry) as phone:
+        phone.install(_bundle(tmp_path).folder)
+        assert {"bin", "bundles"} <= set(phone.sizes()[0])
+    (double.root / "their own").write_text("")
+    assert "their own" in "\n".join(undo(entry, tmp_path, tmp_path, Silent()))
+    assert [path.name for path in double.root.iterdir()] == ["their own"]
+    (double.root / "their own").unlink()
+    undo(entry, tmp_path, tmp_path, Silent())
+    assert not double.root.exists()
+
+
+def test_trusting_a_phone_is_the_phone_s_own_question(double: PhoneDouble) -> None:
+    with pytest.raises(DeviceError, match="the phone itself asks"):
+        next_untrusted(double.entry())
