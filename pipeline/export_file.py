@@ -72,11 +72,11 @@ def _written(project: Project, plan: Plan, name: str, out: Path | None, precisio
     if made.trouble is not None or made.artifact is None:
         raise made.trouble or NotWritten("Nothing was built", where=name, remedy="./inv explain")
     told = made.artifact.path(MANIFEST).read_bytes()
-    file = made.artifact.path(json.loads(told)["file"])
-    path = out or Path(f"{plan.recipe.name}-{variant}-{precision}{file.suffix}")
+    file = str(json.loads(told)["file"])
+    path = out or Path(f"{plan.recipe.name}-{variant}-{precision}{Path(file).suffix}")
     try:
         write_atomically(path.with_name(f"{path.name}.json"), told)
-        write_atomically(path, file.read_bytes())
+        write_atomically(path, made.artifact.path(file).read_bytes())
     except OSError as error:
         raise _not_written(path, error) from error
     return path

@@ -6,13 +6,19 @@ import hashlib
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
+import torch
+from torch import nn
 
+from models.architectures.mobilenetv2 import mobilenetv2
+from models.architectures.resnet import resnet8
 from pipeline.export.compare import run_file
 from pipeline.export.lean import leanest, with_short_names, without_metadata
+from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization.static import quantise_static
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
@@ -83,6 +89,32 @@ def test_lean_file_is_smaller_loads_and_gives_the_same(
     assert len(data) < len(without_metadata(model).SerializeToString()) < len(whole)
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
     assert (run_file(data, x) == run_file(whole, x)).all()
+
+
+@pytest.mark.parametrize(
+    ("factory", "stripped"),
+    [(resnet8, 30_000), pytest.param(mobilenetv2, 90_000, marks=pytest.mark.slow)],  # 33 and 112 KB when measured
+)
+def test_lean_file_of_a_shipped_network_is_its_weights_and_little_more(
+    factory: Callable[[], nn.Module], stripped: int
+) -> None:
+    net, x = factory().eval(), torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    exported = to_onnx(net, x[:1], 20)
+    for model in (exported, quantise_static(exported, x.numpy(), "uint8", True, False)):
+        data = leanest(model)
+        lean = onnx.load_from_string(data)
+        weights = sum(onnx.numpy_helper.to_array(tensor).nbytes for tensor in lean.graph.initializer)
+        assert len(model.SerializeToString()) - len(data) > stripped
+        assert len(data) - weights < 1000 + 100 * len(lean.graph.node)
+        assert (lean.producer_name, lean.doc_string, len(lean.metadata_props), len(lean.graph.value_info)) == (
+            "",
+            "",
+            0,
+            0,
+        )
+        for node in lean.graph.node:
+            assert (node.name, node.doc_string, len(node.metadata_props)) == ("", "", 0)
+            assert [name for name in (*node.input, *node.output) if len(name) > 3] in ([], ["input"], ["output"])
 
 
 def test_lean_leaves_the_model_that_it_was_given_alone(exported: onnx.ModelProto) -> None:
