@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def ask_everywhere(
         began = time.monotonic()
         answers: list[Answer] = []
         try:
-            with open_device(machines[machine], state=state / machine / runtime, cache=cache) as device:
+            with open_device(machines[machine], state=state / machine, cache=cache) as device:
                 answers = ask(device, runtime, list(cells.values()))
         except EdgewrightError as error:
             refused |= dict.fromkeys(cells, error.what)
@@ -69,6 +70,12 @@ def ask_everywhere(
             found.seconds[machine, runtime] = time.monotonic() - began
             say(f"{machine}: {runtime} answered in {time.monotonic() - began:.1f} s")
 
+    for machine, entry in machines.items():
+        # One after another: two at once remove each other's wheels.
+        with open_device(entry, state=state / machine, cache=cache) as device:
+            for runtime in wanted[machine]:
+                with suppress(EdgewrightError):  # asked below, and told there
+                    device.prepare(runtime)
     with ThreadPoolExecutor(2) as pool:
         asked = [pool.submit(one, machine, runtime) for machine in machines for runtime in wanted[machine]]
         for future in asked:

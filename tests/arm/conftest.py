@@ -29,7 +29,7 @@ RECIPES = {
     "mobilenetv2": 8,
     "vit-tiny": 8,
     "resnet20": 8,
-    "minilm-sentiment": 2,
+    "minilm-sentiment": 1,
     "efficientnet-lite0": 1,
 }
 _EXTRAS = {

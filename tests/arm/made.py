@@ -73,6 +73,8 @@ def make(name: str, folder: Path, samples: int, epochs: int | None = None) -> Ma
 
 def _network(recipe: Recipe, parts: Any, folder: Path, epochs: int | None) -> tuple[nn.Module, str]:
     """The network in evaluation mode, and how it came by its weights."""
+    import torch
+
     from pipeline.training import Run, cross_entropy, train
 
     net = network.original(
@@ -90,6 +92,9 @@ def _network(recipe: Recipe, parts: Any, folder: Path, epochs: int | None) -> tu
     shorter = schedule.model_copy(update={"epochs": asked})
     loss = cross_entropy(shorter.label_smoothing)
     train(Run(net, parts.train, shorter, recipe.seed, loss, "train"), scratch, Silent())
+    # Training left the weights channels-last in memory, and litert-torch then converts them wrongly without a word. A
+    # step's network comes out of a file, so it never is.
+    net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return net.eval(), f"trained for {asked} of {schedule.epochs} epochs"
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from device_agents.errors import RuntimeUnavailable
 from device_agents.farm.device import open_device
-from pipeline.export.drift import worst_difference
+from pipeline.export.drift import sqnr, worst_difference
 from pipeline.parity import compare_outputs
 from tests.arm.cells import RUNTIMES, Answers
 from tests.arm.conftest import RECIPES
@@ -47,30 +47,36 @@ def test_float_answers_are_torchs(asked: Answers, mades: dict[str, Made], runtim
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_int8_of_litert_is_this_machines_to_the_bit(asked: Answers, mades: dict[str, Made], recipe: str) -> None:
-    _judge(asked, mades[recipe], "arm64", "litert", "litert", to_the_bit=True)
+    _judge(asked, mades[recipe], "litert", to_the_bit=True)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_int8_of_onnxruntime_is_this_machines(asked: Answers, mades: dict[str, Made], recipe: str) -> None:
     # EfficientNet-Lite0's additions: see above.
-    _judge(asked, mades[recipe], "arm64", "onnxruntime", "onnxruntime", to_the_bit=recipe != "efficientnet-lite0")
+    _judge(asked, mades[recipe], "onnxruntime", to_the_bit=recipe != "efficientnet-lite0")
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+# Not MiniLM: its head isn't trained here, and of logits that mean nothing INT8 leaves nothing to agree on.
+@pytest.mark.parametrize("recipe", sorted(set(RECIPES) - {"minilm-sentiment"}))
 @pytest.mark.parametrize("machine", ["x86-64", "arm64", "armhf"])
-def test_int8_of_tflite_runtime_is_litert_but_for_rounding(
+def test_int8_of_tflite_runtime_departs_from_litert_no_more_than_int8_does_from_torch(
     asked: Answers, mades: dict[str, Made], machine: str, recipe: str
 ) -> None:
-    _judge(asked, mades[recipe], machine, "tflite-runtime", "litert", to_the_bit=False)
+    here = _outputs(asked, "x86-64", "litert", recipe, "int8")
+    there = _outputs(asked, machine, "tflite-runtime", recipe, "int8")
+    assert sqnr(here, there) >= min(30.0, sqnr(mades[recipe].torch, here))
+    assert (here.argmax(-1) == there.argmax(-1)).all()
 
 
-def test_float_runs_on_xnnpack_where_litert_is(asked: Answers) -> None:
+def test_litert_runs_on_xnnpack(asked: Answers) -> None:
     for recipe in RECIPES:
         for precision in ("float32", "int8"):
             assert asked.answers["arm64", "litert", recipe, precision].providers == ("XNNPACK",)
 
 
-def test_32_bit_device_refuses_onnx_with_the_way_out(arm: Callable[[str], ArmDouble], cache: Path, tmp_path: Path) -> None:
+def test_32_bit_device_refuses_onnx_with_the_way_out(
+    arm: Callable[[str], ArmDouble], cache: Path, tmp_path: Path
+) -> None:
     with (
         open_device(arm("raspberry-pi-32").entry(), state=tmp_path, cache=cache) as device,
         pytest.raises(RuntimeUnavailable, match="32-bit"),
@@ -102,15 +108,15 @@ def _outputs(asked: Answers, machine: str, runtime: str, recipe: str, precision:
     return answer.outputs
 
 
-def _judge(asked: Answers, made: Made, machine: str, runtime: str, reference: str, to_the_bit: bool) -> None:
-    """INT8 of `runtime` on `machine` against that of `reference` here, by the rule that a deploy goes by."""
+def _judge(asked: Answers, made: Made, runtime: str, to_the_bit: bool) -> None:
+    """INT8 on arm64 against the same runtime here, by the rule that a deploy goes by."""
     cell = (RUNTIMES[runtime], "int8")
     parity = compare_outputs(
-        _outputs(asked, "x86-64", reference, made.name, "int8"),
-        _outputs(asked, machine, runtime, made.name, "int8"),
+        _outputs(asked, "x86-64", runtime, made.name, "int8"),
+        _outputs(asked, "arm64", runtime, made.name, "int8"),
         exact=to_the_bit and cell in made.whole,
         scale=made.steps.get(cell),
-        same_runtime=runtime == reference,
+        same_runtime=True,
         bound=FLOAT,
         quantised=True,
     )
