@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from models.data.parts import DataParts
+
     Array = NDArray[Any]
 
 FORMATS = ("onnx", "tflite")
@@ -44,10 +46,11 @@ class Made:
     trained: str
 
 
-def make(name: str, folder: Path, samples: int, epochs: int | None = None) -> Made:
+def make(name: str, folder: Path, samples: int, epochs: int | None = None, most: int | None = None) -> Made:
     """The files of a shipped recipe under `folder`, and the first `samples` of its test part.
 
-    epochs: the most that a network is trained for that comes without weights; None: as long as its recipe says.
+    epochs: the most that a network is trained for that comes without weights, most: on at most so many
+    samples; None: as its recipe says.
     Raises EdgewrightError where the recipe's own data or network can't be had.
     """
     import numpy as np
@@ -58,7 +61,7 @@ def make(name: str, folder: Path, samples: int, epochs: int | None = None) -> Ma
     recipe = read_recipe(name, Path())
     places = Places(recipe.folder, cache_folder())
     parts = data.load(DataSpec(name=recipe.data, arguments=recipe.data_arguments), places)
-    net, trained = _network(recipe, parts, folder, epochs)
+    net, trained = _network(recipe, parts, folder, epochs, most)
     torch.set_num_threads(1)
     x = parts.test.first(samples).x
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +74,9 @@ def make(name: str, folder: Path, samples: int, epochs: int | None = None) -> Ma
     return Made(name, made.bundles, made.refused, evaluation, answers, frozenset(made.whole), made.steps, trained)
 
 
-def _network(recipe: Recipe, parts: Any, folder: Path, epochs: int | None) -> tuple[nn.Module, str]:
+def _network(
+    recipe: Recipe, parts: DataParts, folder: Path, epochs: int | None, most: int | None
+) -> tuple[nn.Module, str]:
     """The network in evaluation mode, and how it came by its weights."""
     import torch
 
@@ -91,11 +96,12 @@ def _network(recipe: Recipe, parts: Any, folder: Path, epochs: int | None) -> tu
     scratch.mkdir(parents=True, exist_ok=True)
     shorter = schedule.model_copy(update={"epochs": asked})
     loss = cross_entropy(shorter.label_smoothing)
-    train(Run(net, parts.train, shorter, recipe.seed, loss, "train"), scratch, Silent())
+    part = parts.train.first(most or len(parts.train))
+    train(Run(net, part, shorter, recipe.seed, loss, "train"), scratch, Silent())
     # Training left the weights channels-last in memory, and litert-torch then converts them wrongly without a word. A
     # step's network comes out of a file, so it never is.
     net.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return net.eval(), f"trained for {asked} of {schedule.epochs} epochs"
+    return net.eval(), f"trained for {asked} of {schedule.epochs} epochs on {len(part)} of {len(parts.train)} samples"
 
 
 class _Files:
