@@ -24,7 +24,8 @@ MEMORY_LOW = 200 << 20
 SWAP_MUCH = 64 << 20
 OLDEST_PYTHON = (3, 8)
 
-WHO_IS_BUSY = "ps -eo pid,pcpu,comm --sort=-pcpu | head  (and stop what needn't run)"
+# The same words on Debian and on Android.
+WHO_IS_BUSY = "top -b -n 1 | head -20  (and stop what needn't run)"
 _GOVERNOR = "sudo sh -c 'echo performance | tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor'"
 _UNCAP = (
     "sudo sh -c 'for c in /sys/devices/system/cpu/cpu*/cpufreq; do cat $c/cpuinfo_max_freq > $c/scaling_max_freq; done'"
@@ -111,7 +112,8 @@ def disk(patient: Patient) -> Iterator[Complaint]:
     free = patient.state.get("disk_free_bytes")
     if free is not None and free < DISK_LOW:
         level: Literal["blocks", "note"] = "blocks" if free < DISK_NEEDED else "note"
-        remedy = f"sudo apt-get clean; or ./inv devices.setup {patient.entry.name} --undo"
+        clean = "" if patient.phone else "sudo apt-get clean; or "
+        remedy = f"{clean}./inv devices.setup {patient.entry.name} --undo"
         yield Complaint(level, f"only {free / 1e6:.0f} MB are free on its disk", remedy)
 
 
@@ -121,6 +123,7 @@ def memory(patient: Patient) -> Iterator[Complaint]:
     if free is not None and free < MEMORY_LOW:
         level: Literal["blocks", "spoils"] = "blocks" if free < MEMORY_NEEDED else "spoils"
         remedy = "ps -eo pid,rss,comm --sort=-rss | head  (and stop what needn't run)"
+        remedy = "close the apps that needn't run" if patient.phone else remedy
         yield Complaint(level, f"only {free / 1e6:.0f} MB of memory are available", remedy)
 
 
