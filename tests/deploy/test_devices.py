@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import platform
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.deploy.cli import FINISHED, ROOT, run
-from tests.doubles import arm, arm_root, loopback
+from tests.doubles import arm, arm_root, loopback, phone
 from tests.prerequisites import require
 
 pytestmark = pytest.mark.slow
@@ -102,6 +105,39 @@ def test_deploy_to_an_emulated_board_proves_its_answers(
 
 
 @pytest.mark.device
+def test_deploy_to_a_phone_by_adb_takes_times_there_and_accuracy_here(state: Path, tmp_path: Path) -> None:
+    require(shutil.which("adb"), "adb is not installed: apt-get install adb")
+    root, recipe = _project(tmp_path)
+    with phone.PhoneDouble(tmp_path / "phone") as double:
+        phone.declare(double, root / "farm.toml", "pixel")
+        status, text, outcome = _deploy(state, root, recipe, "android")
+    assert status in FINISHED, text
+    assert {variant["runtime"] for variant in outcome["variants"]} == {"benchmark_model"}
+    assert "onnxruntime: left out" in text and "Termux" in text
+    for variant in outcome["variants"]:
+        assert variant["latency_ms"]["p50"] > 0, text
+        assert variant["metric"]["on_device"] is False
+    assert "taken on the host, not on the device" in text
+    assert any("benchmark_model returns no outputs" in warning for warning in outcome["warnings"])
+
+
+@pytest.mark.device
+def test_deploy_to_termux_by_ssh_takes_the_phones_own_runtime(state: Path, tmp_path: Path) -> None:
+    """Termux is an SSH server whose Python has onnxruntime of its own: as this one has."""
+    root, recipe = _project(tmp_path)
+    with loopback.Loopback(tmp_path / "termux") as double:
+        loopback.declare(double, root / "farm.toml", "android", "pixel")
+        lines = (root / "farm.toml").read_text().splitlines()
+        lines = [f'python = "{sys.executable}"' if line.startswith("python") else line for line in lines]
+        (root / "farm.toml").write_text("\n".join(lines) + "\n")
+        status, text, outcome = _deploy(state, root, recipe, "android")
+    assert status in FINISHED, text
+    assert {variant["runtime"] for variant in outcome["variants"]} == {"onnxruntime"}
+    assert "benchmark_model: left out" in text
+    assert all(variant["parity"]["same"] and variant["metric"]["on_device"] for variant in outcome["variants"])
+
+
+@pytest.mark.device
 def test_32_bit_device_given_onnx_is_told_what_it_can_run(tmp_path: Path) -> None:
     require(arm_root.missing() is None, str(arm_root.missing()))
     root, recipe = _project(tmp_path)
@@ -118,6 +154,7 @@ def test_32_bit_device_given_onnx_is_told_what_it_can_run(tmp_path: Path) -> Non
 
 @pytest.mark.device
 def test_target_for_another_processor_is_refused(tmp_path: Path) -> None:
+    require(platform.machine() != "aarch64", "this machine is what a raspberry-pi is")
     root, recipe = _project(tmp_path)
     with loopback.Loopback(tmp_path / "pc") as double:
         loopback.declare(double, root / "farm.toml", "raspberry-pi", "pc")
@@ -127,4 +164,4 @@ def test_target_for_another_processor_is_refused(tmp_path: Path) -> None:
             tmp_path / "state", "deploy", "--model", str(recipe), "--target", "raspberry-pi", EDGEWRIGHT_ROOT=str(root)
         )
     ended.assert_plain()
-    assert "is a x86_64" in ended.text or "is a aarch64" not in ended.text
+    assert f"is a {platform.machine()}; a raspberry-pi is aarch64" in ended.text
