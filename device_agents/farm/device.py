@@ -118,7 +118,7 @@ class Device:
 
     def probe(self) -> dict[str, Any]:
         """{"facts": what the device is, "state": how it is now}; keys as in a report."""
-        found = self.ask("probe")
+        found = self.ask("probe", "--folder", self.root)
         return {"facts": found["facts"], "state": found["state"]}
 
     def holder(self) -> dict[str, Any] | None:
