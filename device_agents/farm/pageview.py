@@ -9,30 +9,11 @@ from typing import Any
 from device_agents.farm import chartview
 from device_agents.farm.figures import a_or_an, show_bytes, show_count, show_drop, show_metric, show_ms, show_seconds
 from device_agents.farm.paired import Ratio
+from device_agents.farm.readings import shown_facts, shown_state, shown_value
 
 Json = Mapping[str, Any]
 
 _REJECTED = ("does not pay", "below the floor", "over the limit", "failed")
-_LABELS = {
-    "governor": "Frequency governor",
-    "freq_khz": "Clock",
-    "temperature_c": "Temperature",
-    "throttled": "Throttling bits",
-    "load1": "Load, one minute",
-    "psi_cpu_avg10": "Tasks waiting for a core, 10 s",
-    "memory_available_bytes": "Memory available",
-    "disk_free_bytes": "Disk free",
-    "machine": "Machine",
-    "cpu_model": "CPU",
-    "cores": "Cores",
-    "memory_bytes": "Memory",
-    "os": "Operating system",
-    "kernel": "Kernel",
-    "python": "Python",
-    "libc": "C library",
-    "board": "Board",
-    "boot_id": "Boot",
-}
 
 
 def view(outcome: Json, report: Json) -> dict[str, Any]:
@@ -65,8 +46,8 @@ def view(outcome: Json, report: Json) -> dict[str, Any]:
         "times": chartview.times(variants, results),
         "drift": chartview.drift(variants, results),
         "canary": chartview.canary(report.get("canary") or []),
-        "state": _state(report.get("state_before") or {}, report.get("state_after") or {}),
-        "facts": [(_LABELS.get(key, key), _value(key, value)) for key, value in (report.get("facts") or {}).items()],
+        "state": shown_state(report.get("state_before") or {}, report.get("state_after") or {}),
+        "facts": shown_facts(report.get("facts") or {}),
         "software": _software(report),
         "job": _pairs(_without(report.get("job") or {}, ("variants", "model", "target", "evaluation"))),
         "histories": _histories(outcome),
@@ -120,7 +101,7 @@ def _variant(v: Json, result: Json, shipped: str | None, is_base: bool) -> dict[
     accuracy = result.get("accuracy") or {}
     return {
         "name": v["name"],
-        "made": " ".join(filter(None, (v.get("format"), v.get("precision")))),
+        "made": " ".join(filter(None, (v.get("runtime"), v.get("format"), v.get("precision")))),
         "is_shipped": v["name"] == shipped,
         "is_base": is_base,
         "rejected": verdict in _REJECTED,
@@ -145,45 +126,38 @@ def _variant(v: Json, result: Json, shipped: str | None, is_base: bool) -> dict[
         "first": show_ms(median(load["first_ns"] for load in loads) / 1e6) if loads else None,
         "peak": show_bytes(result["peak_bytes"]) if result.get("peak_bytes") is not None else None,
         "providers": ", ".join(map(str, result.get("providers") or [])),
+        "energy": f"{v['energy_mj']:.3g} mJ" if v.get("energy_mj") is not None else None,
+        "answers": _answers(v.get("parity")),
+        "second": _second(v.get("second_opinion")),
         "outputs": accuracy.get("outputs_sha256") or "",
         "evaluated": f"{accuracy['n']:,}" if accuracy.get("n") else None,
         "digest": result.get("bundle") or "",
     }
 
 
-def _state(before: Json, after: Json) -> list[tuple[str, str, str]]:
-    # The boot is among the facts; a change of it is a problem of its own.
-    keys = [key for key in dict.fromkeys([*before, *after]) if key != "boot_id"]
-    return [(_LABELS.get(key, key), _value(key, before.get(key)), _value(key, after.get(key))) for key in keys]
+def _answers(parity: Json | None) -> str | None:
+    """The device's answers beside this machine's, as the pipeline has compared them."""
+    if not parity:
+        return None
+    if not parity["same"]:
+        return "other answers"
+    return "the same to the bit" if parity["worst"] == 0 else "the same"
 
 
-def _value(key: str, value: Any) -> str:
-    """One reading for people; a source that gave nothing is "not known", never 0."""
-    if value is None:
-        return "not known"
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and key.endswith("_bytes"):
-        return show_bytes(value)
-    if number and key == "freq_khz":
-        return f"{value / 1000:,.0f} MHz"
-    if number and key == "temperature_c":
-        return f"{value:.1f} \N{DEGREE SIGN}C"
-    if number and key == "throttled":
-        return f"{int(value):#x}" if value else "none"
-    if number and key.startswith("psi_"):
-        return f"{value} %"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{k} {v}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return str(value)
+def _second(found: Json | None) -> str | None:
+    """What another tool measured of the same file: trtexec's p50."""
+    if not found or found.get("p50_ms") is None:
+        return None
+    return f"{found['tool']}: {show_ms(found['p50_ms'])} ms"
 
 
 def _software(report: Json) -> list[tuple[str, str]]:
-    runtime, agent = report.get("runtime") or {}, report.get("agent") or {}
-    rows = [("Runtime", " ".join(str(runtime[key]) for key in ("name", "version") if runtime.get(key)))]
-    rows.append(("numpy", str(runtime.get("numpy") or "")))
-    rows.append(("Providers", _value("providers", runtime.get("providers") or [])))
+    agent = report.get("agent") or {}
+    rows = []
+    for runtime in report.get("runtimes") or [report.get("runtime") or {}]:
+        rows.append(("Runtime", " ".join(str(runtime[key]) for key in ("name", "version") if runtime.get(key))))
+        rows.append(("numpy", str(runtime.get("numpy") or "")))
+        rows.append(("Providers", shown_value("providers", runtime.get("providers") or [])))
     rows.append(("Agent", str(agent.get("version") or "")))
     rows.append(("Agent's sha256", str(agent.get("sha256") or "")))
     return [(label, text) for label, text in rows if text]
@@ -200,7 +174,7 @@ def _pairs(values: Json) -> list[tuple[str, str]]:
         unit = _UNITS.get(words[-1]) if len(words) > 1 else None
         label = " ".join(words[:-1] if unit else words)
         if value is not None:
-            rows.append((label, f"{_value(key, value)} {unit or ''}".rstrip()))
+            rows.append((label, f"{shown_value(key, value)} {unit or ''}".rstrip()))
     return rows
 
 
