@@ -33,7 +33,8 @@ def setup(entry: DeviceEntry, target: Target, state: Path, cache: Path, progress
 
 
 def _device(device: AnyDevice, facts: Mapping[str, Any]) -> list[str]:
-    about = [facts.get("board") or facts.get("cpu_model"), facts.get("os"), str(device.system)]
+    model = (facts.get("android") or {}).get("model")
+    about = [model or facts.get("board") or facts.get("cpu_model"), facts.get("os"), str(device.system)]
     return [f"{device.entry.name}: {', '.join(one for one in about if one)}", f"folder: {device.root}"]
 
 
