@@ -13,8 +13,11 @@ from pathlib import Path
 
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
+from pipeline.export.refusal import NotExportable
+from pipeline.export.to_tflite import NotConvertible
 from pipeline.fingerprint import changes
 from pipeline.plan import BASE, Node, Plan
+from pipeline.quantization.static import NotQuantisable
 from pipeline.rehearsal import rehearse
 from pipeline.steps.base import Places, Work
 from pipeline.steps.checking import CheckFailed, NotSmaller
@@ -23,6 +26,8 @@ from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach
 
 SHRINKING = ("prune", "sparsify", "distil")
+REFUSALS = (NotExportable, NotConvertible, NotQuantisable)
+"""One runtime's converter can't; another's may."""
 
 
 class FloorTooHigh(EdgewrightError):
@@ -73,13 +78,14 @@ class Builder:
                 if failed is not None:
                     done[node.id] = Done(node, None, False, 0.0, failed)
                     continue
-                done[node.id] = self._one(node, done)
+                done[node.id] = self._one(node, done, alone=len(plan.target.runtime) == 1)
                 self.say(done[node.id])
                 if node.id == f"{BASE}/train" and any(one.step in SHRINKING for one in needed):
                     _holds_the_floor(plan, done[node.id])
         return done
 
-    def _one(self, node: Node, done: dict[str, Done]) -> Done:
+    def _one(self, node: Node, done: dict[str, Done], alone: bool) -> Done:
+        """One node. alone: there is one runtime; what can't be made for it can't be made for another."""
         if (found := self.store.find(node.fingerprint)) is not None:
             self.store.touch(found)
             return Done(node, found, True, found.seconds)
@@ -90,7 +96,7 @@ class Builder:
             began = time.monotonic()
             try:
                 artifact = self._make(node, done, began)
-            except (CheckFailed, NotSmaller, FloorOutOfReach) as error:
+            except (CheckFailed, NotSmaller, FloorOutOfReach, *(() if alone else REFUSALS)) as error:
                 error.where = f"{node.id}: {error.where}"
                 return Done(node, None, False, time.monotonic() - began, error)
             except EdgewrightError as error:
