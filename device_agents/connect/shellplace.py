@@ -151,7 +151,7 @@ class ShellPlacer:
 
     def _look(self, request: Answer) -> Answer:
         path = quote(request["path"])
-        said = self._run(f'if [ -e {path} ]; then stat -L -c "size=%s" {path}; fi')
+        said = self._run(f'if [ -e {path} ]; then stat -c "size=%s" {path}; fi')
         found = re.search(r"^size=(\d+)", said, re.MULTILINE)
         return {"exists": found is not None, "size": int(found.group(1)) if found else None}
 

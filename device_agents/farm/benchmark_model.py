@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 NAME = "benchmark_model"
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)"
-# `INFO: ` is newer; `[0x7f...]`-like prefixes of Android's log are not what goes to a shell.
-_PREFIX = r"^(?:(?:INFO|VERBOSE|WARNING): )?"
+# `INFO: ` is newer, and some builds name the source file behind it.
+_PREFIX = r"^(?:(?:INFO|VERBOSE|WARNING): )?(?:\[[^\]\n]*\] )?"
 
 
 class Failed(Exception):

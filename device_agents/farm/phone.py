@@ -172,8 +172,13 @@ class Phone:
 
     def _tried(self, remote: str, digest: str, sent: bool) -> RuntimeInfo:
         self.connection.run(["chmod", "755", remote])
-        done = self.connection.run([remote, "--help"], timeout=60.0)
-        said = (done.stdout + done.stderr).decode(errors="replace")
+        # Versions differ in what they take for help; without a graph all name the flag that is missing.
+        said = ""
+        for words in ([remote, "--help"], [remote]):
+            done = self.connection.run(words, timeout=60.0)
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            if "--graph" in said:
+                break
         if "--graph" not in said:
             lines = said.strip().splitlines()
             raise RuntimeUnavailable(

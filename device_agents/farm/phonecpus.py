@@ -52,7 +52,11 @@ def choose(shell: Shell, count: int) -> list[int]:
     second, _, files = rest.partition("@files\n")
     before, after = ticks(first), ticks(second)
     khz = {int(core): int(value) for core, value in re.findall(r"^@khz (\d+) (\d+)$", files, re.MULTILINE)}
-    allowed = _listed(files) or set(after) or set(khz)
+    return idlest(count, before, after, khz, listed(files) or set(after) or set(khz))
+
+
+def idlest(count: int, before: Ticks, after: Ticks, khz: dict[int, int], allowed: set[int]) -> list[int]:
+    """Of the cores that are allowed, those with the highest clock first, and the idlest of them."""
 
     def key(cpu: int) -> tuple[int, int, int]:
         busy = spent(before, after, [cpu])
@@ -62,8 +66,8 @@ def choose(shell: Shell, count: int) -> list[int]:
     return sorted(sorted(allowed, key=key)[: max(1, count)])
 
 
-def _listed(status: str) -> set[int]:
-    """Cpus_allowed_list of /proc/self/status, such as 0-3,6."""
+def listed(status: str) -> set[int]:
+    """Cores of Cpus_allowed_list in the text of /proc/self/status, such as 0-3,6; empty where it isn't told."""
     found = re.search(r"^Cpus_allowed_list:\s*([\d,-]+)$", status, re.MULTILINE)
     cores: set[int] = set()
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", found.group(1) if found else ""):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import posixpath
 import re
 import time
@@ -175,7 +176,7 @@ class PhoneSession:
         )
         command = " ".join(quote(word) for word in (self._program, *words))
         # Ended there, not here: a run that nobody hears any more must not keep the phone busy for long.
-        bound = f"timeout {limit:.1f} " if self._bounded else ""
+        bound = f"timeout {math.ceil(limit)} " if self._bounded else ""
         status, said = self._shell.run(
             f"cat /proc/stat 2>/dev/null; printf '\\n@run\\n'; {bound}{command} {HELD}; ended=$?\n"
             "printf '\\n@stat\\n'; cat /proc/stat 2>/dev/null; printf '\\n@times\\n'; times; exit $ended",

@@ -39,6 +39,7 @@ def test_recorded_output_gives_its_figures(name: str, run: Run) -> None:
 def test_figures_are_found_whatever_the_line_ends_and_order() -> None:
     text = _text("new-xnnpack")
     assert parse(text.replace("\n", "\r\n"), 0) == parse(text, 0)
+    assert parse(text.replace("INFO: ", "INFO: [benchmark_model.cc:42] "), 0) == parse(text, 0)
     notes = [line for line in text.splitlines() if "count=" not in line]
     counts = [line for line in text.splitlines() if "count=" in line]
     assert parse("\n".join(notes + counts), 0) == parse(text, 0)
