@@ -48,7 +48,7 @@ def test_fast_cores_come_first_and_the_idlest_of_them() -> None:
     big_little = (
         dict.fromkeys(range(4), 1_800_000) | dict.fromkeys((4, 5), 2_250_000) | dict.fromkeys((6, 7), 2_800_000)
     )
-    before = {core: (0, 0) for core in range(8)}
+    before = dict.fromkeys(range(8), (0, 0))
     after = {core: (30 if core == 7 else 1, 30) for core in range(8)}
     everything = set(range(8))
     assert idlest(1, before, after, big_little, everything) == [6]
