@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,6 +100,20 @@ def device(entry: DeviceEntry, tmp_path: Path, cache: Path) -> Iterator[Device]:
     fresh = entry.model_copy(update={"root": str(tmp_path / 'it\'s $(a) "root"')})
     with open_device(fresh, state=tmp_path / "state", cache=cache) as found:
         yield found
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MB."""
+    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
+    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

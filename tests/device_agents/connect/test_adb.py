@@ -227,20 +227,6 @@ def test_two_pushes_of_one_file_at_a_time_both_succeed(phone: PhoneDouble, tmp_p
     assert [path.name for path in remote.parent.iterdir()] == ["file"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
-    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_push_that_will_not_fit_is_not_begun(phone: PhoneDouble, tmp_path: Path, small_disk: Path) -> None:
     local, digest = _big(tmp_path / "local", 20)
     with AdbConnection.open(phone.entry()) as connection, pytest.raises(NoRoom, match="has no room"):

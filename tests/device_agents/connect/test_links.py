@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,6 @@ from device_agents.errors import (
 from edgewright.files import sha256_file
 from tests.doubles.loopback import Loopback
 from tests.doubles.proxy import Proxy
-from tests.prerequisites import require
 
 pytestmark = pytest.mark.device
 
@@ -121,20 +119,6 @@ def test_two_pushes_of_one_file_at_a_time_both_succeed(server: Loopback, tmp_pat
     assert failed == []
     assert sha256_file(remote) == digest
     assert [path.name for path in remote.parent.iterdir()] == ["file"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
-    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_push_that_will_not_fit_is_not_begun(server: Loopback, tmp_path: Path, small_disk: Path) -> None:
