@@ -57,9 +57,6 @@ def open_device(
 class Device:
     """A connected device with the agent on it. Use it in `with`, by one thread."""
 
-    returns_no_outputs = False
-    """Its accuracy pass gives the outputs, so that they can be compared with this machine's."""
-
     def __init__(
         self,
         entry: DeviceEntry,
