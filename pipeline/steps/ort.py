@@ -15,8 +15,10 @@ from pipeline.steps.export import MODEL, NAMED
 
 FILE = "model.ort"
 SAMPLES = 16
-TOLERANCE = 1e-5
-"""Of the outputs' spread: onnxruntime lays a float .onnx out for the chip as it loads it, an .ort it takes as it is."""
+TOLERANCE = 1e-4
+"""Of the outputs' spread: onnxruntime lays a float .onnx out for the chip as it loads it, an .ort it takes as it is.
+
+EfficientNet-Lite0 moved by 6e-6; INT8 nets gave the same to the bit."""
 
 
 class OrtDisagrees(EdgewrightError):

@@ -15,8 +15,9 @@ from pipeline.steps.checking import CheckFailed
 from pipeline.steps.export import MacsDisagree
 
 SAMPLES = 16
-TOLERANCE = {"pt2": 1e-6, "torchscript": 1e-5}
-"""Of the outputs' spread. A .pt2 does what the network does; frozen TorchScript has its batch norms folded."""
+TOLERANCE = {"pt2": 1e-6, "torchscript": 1e-4}
+"""Of the outputs' spread. A .pt2 does what the network does; frozen TorchScript has its batch norms folded, which moved
+EfficientNet-Lite0 by 8e-6."""
 
 
 class TorchExportParameters(StepParameters):
