@@ -57,7 +57,7 @@ def deploy(
         return
     if not outcome["valid"]:
         raise Exit("the report is invalid: " + "; ".join(outcome["problems"]), code=INVALID_REPORT)
-    if outcome["emulated"]:
+    if outcome.get("emulated"):
         if any(variant["verdict"] != "same answers" for variant in outcome["variants"]):
             raise Exit(
                 "not every variant gives the same answers there, on what the target asks for", code=NOTHING_HOLDS

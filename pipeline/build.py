@@ -26,6 +26,8 @@ from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach
 
 SHRINKING = ("prune", "sparsify", "distil")
+OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach)
+"""What takes only its own variant down."""
 REFUSALS = (NotExportable, NotConvertible, NotQuantisable)
 """One runtime's converter can't; another's may."""
 
@@ -96,7 +98,7 @@ class Builder:
             began = time.monotonic()
             try:
                 artifact = self._make(node, done, began)
-            except (CheckFailed, NotSmaller, FloorOutOfReach, *(() if alone else REFUSALS)) as error:
+            except OWN_TROUBLE if alone else (*OWN_TROUBLE, *REFUSALS) as error:
                 error.where = f"{node.id}: {error.where}"
                 return Done(node, None, False, time.monotonic() - began, error)
             except EdgewrightError as error:

@@ -188,6 +188,6 @@ def where_it_runs(entry: DeviceEntry, target: str) -> str:
     if entry.kind == "local":
         return f"this machine, standing in (no {target} in farm.toml)" if entry.stand_in else "this machine"
     if entry.stand_in:
-        return f"{entry.name} ({entry.address}), standing in for a {target}"
-    address = f" ({entry.address})" if entry.address else ""
+        return f"{entry.name} ({entry.where}), standing in for a {target}"
+    address = f" ({entry.where})" if entry.where else ""
     return f"{entry.name}{address}" + (", emulated: its times mean nothing" if entry.emulated else "")

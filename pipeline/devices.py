@@ -39,7 +39,7 @@ def show() -> None:
     inventory = Inventory.read(project.farm_file)
     for entry in inventory.entries.values():
         what = ", emulated" if entry.emulated else ", standing in" if entry.stand_in else ""
-        print(f"  {entry.name:<16} {entry.target:<14} {entry.address or 'this machine'}{what}")
+        print(f"  {entry.name:<16} {entry.target:<14} {entry.where or 'this machine'}{what}")
     if not inventory.entries:
         print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
 

@@ -44,7 +44,7 @@ def assemble(
         target=job.target,
         device={
             "name": entry.name,
-            "address": entry.address,
+            "address": entry.where,
             "stand_in": entry.stand_in,
             "emulated": entry.emulated,
         },

@@ -47,7 +47,7 @@ def test_exit_status_says_what_the_outcome_is_worth(
     import tasks
     from pipeline import commands
 
-    outcome = {"valid": valid, "problems": ["throttling happened in the job"], "shipped": shipped}
+    outcome = {"valid": valid, "problems": ["throttling happened in the job"], "shipped": shipped, "emulated": False}
     monkeypatch.setattr(commands, "deploy", lambda *given: outcome)
     if status is None:
         tasks.deploy(Context())
@@ -74,3 +74,21 @@ def test_list_shows_every_task(tmp_path: Path) -> None:
         "lint",
     ):
         assert task in ended.text
+
+
+@pytest.mark.parametrize(("verdicts", "status"), [(["same answers"], None), (["same answers", "failed"], 3)])
+def test_exit_status_of_an_emulated_device_says_whether_its_answers_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, verdicts: list[str], status: int | None
+) -> None:
+    import tasks
+    from pipeline import commands
+
+    variants = [{"verdict": verdict} for verdict in verdicts]
+    outcome = {"valid": True, "problems": [], "shipped": None, "emulated": True, "variants": variants}
+    monkeypatch.setattr(commands, "deploy", lambda *given: outcome)
+    if status is None:
+        tasks.deploy(Context())
+        return
+    with pytest.raises(Exit) as caught:
+        tasks.deploy(Context())
+    assert caught.value.code == status
