@@ -49,7 +49,8 @@ def channels_last(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[nn.Mod
     pictures = [number for number, one in enumerate(inputs) if 3 <= one.ndim <= 5 and one.is_floating_point()]
     if not pictures:
         return module, inputs
-    fed = (one.movedim(1, -1).contiguous() if number in pictures else one for number, one in enumerate(inputs))
+    # Moved in name only: inside, the network must find the plain strides that a view() in its forward may count on.
+    fed = (one.contiguous().movedim(1, -1) if number in pictures else one for number, one in enumerate(inputs))
     return litert_torch.to_channel_last_io(module, args=pictures).eval(), tuple(fed)
 
 

@@ -9,7 +9,7 @@ from edgewright.extras import extra
 from pipeline.export.quiet import quiet
 from pipeline.export.tflite_file import constant_tensors, operations, parse, tensors
 from pipeline.export.tflite_names import serialised
-from pipeline.export.tflite_run import fed
+from pipeline.export.tflite_run import fed, interpreter
 from pipeline.quantization.static import NotQuantisable
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def quantise_tflite(
             if made.need_calibration:
                 assert calibration is not None
                 ranges = _ranges(float_model, calibration, made)
-            return serialised(parse(bytes(made.quantize(ranges).quantized_model)))
+            written = serialised(parse(bytes(made.quantize(ranges).quantized_model)))
+            interpreter(written)  # it writes files that no interpreter takes, and says nothing
+            return written
     except Exception as error:  # the quantiser raises many kinds
         raise NotQuantisable(
             f"ai-edge-quantizer refused the model: {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",

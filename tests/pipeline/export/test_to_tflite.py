@@ -192,3 +192,23 @@ def test_odd_widths_convert(widths: tuple[int, int, int]) -> None:
     data = to_tflite(net, x[:1])
     assert operators(data) == RESNET8
     assert worst_difference(net(x).detach().numpy(), run_tflite(data, x.numpy())) < 1e-5
+
+
+class _Viewed(nn.Module):
+    """Flattens by view(), as LeNet's code does: right only for a picture in torch's own strides."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 4, 3, 2, 1), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.stem(x))
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.slow
+def test_view_of_a_picture_converts() -> None:
+    tflited.installed()
+    torch.manual_seed(0)
+    net, x = _Viewed().eval(), nets.pictures(4)
+    assert worst_difference(net(x).detach().numpy(), run_tflite(to_tflite(net, x[:1]), x.numpy())) < 1e-5

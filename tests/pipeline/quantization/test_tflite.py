@@ -192,3 +192,14 @@ def test_wrong_calibration_is_refused_in_one_line(samples: Any) -> None:
         quantise_tflite(tflited.tflite_of("resnet"), samples, "int8")
     assert "\n" not in caught.value.what
     assert '"int8"' in caught.value.remedy
+
+
+@pytest.mark.slow
+def test_int8_file_that_no_interpreter_takes_is_refused() -> None:
+    from tests.zoo import ZOO
+
+    tflited.installed()
+    x = ZOO["convnext"].samples(4)[0]
+    named = to_tflite(ZOO["convnext"].network(), x[:1])
+    with pytest.raises(NotQuantisable, match="num_scales"):
+        quantise_tflite(named, x.numpy(), "int8")
