@@ -98,11 +98,10 @@ class Builder:
             began = time.monotonic()
             try:
                 artifact = self._make(node, done, began)
-            except OWN_TROUBLE if alone else (*OWN_TROUBLE, *REFUSALS) as error:
-                error.where = f"{node.id}: {error.where}"
-                return Done(node, None, False, time.monotonic() - began, error)
             except EdgewrightError as error:
                 error.where = f"{node.id}: {error.where}" if error.where else node.id
+                if isinstance(error, OWN_TROUBLE if alone else (*OWN_TROUBLE, *REFUSALS)):
+                    return Done(node, None, False, time.monotonic() - began, error)
                 raise
             except (MemoryError, OSError) as error:
                 raise StepFailed(
