@@ -141,6 +141,7 @@ class Session:
             same_runtime=variant.runtime.name in HOSTS,
             bound=self.plan.recipe.check.float_difference,
             quantised=variant.precision != "float32",
+            own_sqnr_db=check.summary.get("sqnr_db"),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from device_agents.connect.base import Connection
-from device_agents.errors import AgentLost, NoRoom, RuntimeUnavailable
+from device_agents.errors import AgentFailed, AgentLost, NoRoom, RuntimeUnavailable
 from device_agents.runtimes import System, Wheel, WheelSet, fetch
 from edgewright.progress import Progress
 from targets.schema import Runtime
@@ -134,6 +134,10 @@ class Runtimes:
         except NoRoom:
             self._remove(remote)
             raise
+        except AgentFailed:
+            # Another one who prepared this device at the same time was done first, and has tidied up.
+            if not (folder := str(self._ask(*asked)["folder"])):
+                raise
         self._remove(remote)
         return folder
 

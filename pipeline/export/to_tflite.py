@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ def to_tflite(module: nn.Module, example: Tensor | tuple[Tensor, ...]) -> bytes:
         import litert_torch
     try:
         with quiet(), _places_in_locations():
-            network, fed = channels_last(module, inputs)
+            network, fed = channels_last(_plain_strides(module), inputs)
             data = bytes(litert_torch.convert(network, fed).model_content())
     except Exception as error:  # the converter raises many kinds, torch.export too
         raise _refused(error, module) from error
@@ -52,6 +53,17 @@ def channels_last(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[nn.Mod
     # Moved in name only: inside, the network must find the plain strides that a view() in its forward may count on.
     fed = (one.contiguous().movedim(1, -1) if number in pictures else one for number, one in enumerate(inputs))
     return litert_torch.to_channel_last_io(module, args=pictures).eval(), tuple(fed)
+
+
+def _plain_strides(module: nn.Module) -> nn.Module:
+    """The network, as a copy where a weight lies in another order (channels_last): the converter writes such a weight's
+    numbers in the order of memory, and the file is wrong without a word (litert-torch 0.10)."""
+    if all(tensor.is_contiguous() for tensor in (*module.parameters(), *module.buffers())):
+        return module
+    plain = copy.deepcopy(module)
+    for tensor in (*plain.parameters(), *plain.buffers()):
+        tensor.data = tensor.data.contiguous()
+    return plain
 
 
 def leaves(module: nn.Module) -> set[str]:

@@ -43,10 +43,11 @@ def test_parity_of_one_value_off_by_steps_depends_on_the_runtime(
     one, other = _int8(steps, scale), _int8(moved, scale)
     within = compare_outputs(one, other, exact=True, scale=scale, same_runtime=True, bound=1e9)
     across = compare_outputs(one, other, exact=True, scale=scale, same_runtime=False, bound=0.0)
-    assert not within.same
+    close = within.agreement >= 0.98 and within.sqnr_db is not None and within.sqnr_db >= 30
+    assert within.same == close
     assert within.lsb == pytest.approx(off, rel=1e-3)
-    assert across.same == (off == 1)
-    if across.same:
+    assert across.same == (off == 1 or close)
+    if off == 1:
         assert sentence(across).endswith("INT8 to one step of the output)")
 
 
@@ -124,3 +125,17 @@ def test_sentence_tells_floats_by_their_share_of_the_spread() -> None:
     assert sentence(compare_outputs(outputs[:1], outputs[:1], False, None, True, 1e-3)).endswith(
         "(1 sample, to the bit)"
     )
+
+
+def test_parity_of_two_roundings_is_held_against_what_rounding_costs() -> None:
+    """tflite-runtime and LiteRT round alike in no two layers: a net that INT8 costs 20 dB may differ by as much."""
+    seeded = np.random.default_rng(0)
+    outputs = _int8(seeded.integers(-100, 100, (64, 10)), 0.1)
+    outputs[np.arange(64), outputs.argmax(-1)] += 5.0
+    other = outputs + _int8(seeded.integers(-4, 5, (64, 10)), 0.1)
+    how = {"exact": True, "scale": 0.1, "same_runtime": False, "bound": 1e-3}
+    found = compare_outputs(outputs, other, **how)  # type: ignore[arg-type]
+    assert found.sqnr_db is not None and 20 < found.sqnr_db < 30 and found.agreement == 1
+    assert not found.same
+    assert compare_outputs(outputs, other, **how, own_sqnr_db=20.0).same  # type: ignore[arg-type]
+    assert not compare_outputs(outputs, other, **how, own_sqnr_db=40.0).same  # type: ignore[arg-type]

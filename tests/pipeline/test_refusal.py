@@ -23,7 +23,7 @@ class Counting(nn.Module):
         return x * torch.linalg.det(x.reshape(-1, 4, 4))[:, None].clamp(0.5, 1)
 
 def build():
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), Counting(), nn.Linear(16, 10))
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), Counting(), nn.Linear(16, 10))
 """
 RECIPE = 'factory = "net.py:build"\ndata = "digits"\n[metric]\nfloor = 0.1\n[train]\nepochs = 1\nthreads = 1\n'
 
