@@ -16,6 +16,11 @@ AGREEMENT, SQNR_DB = 0.98, 30.0
 """What a partly quantised net must reach: a rounding that tips on one machine moves single values, not the whole."""
 
 
+TIES = 2
+"""Steps of the output that one runtime moves between processors: its integer additions multiply in float, and a tie in
+EfficientNet-Lite0 was rounded another way on ARM (2 of 8 samples, onnxruntime 1.31)."""
+
+
 @dataclass(frozen=True)
 class Parity:
     """samples: how many were compared; worst: largest |difference| as a share of the expected outputs' spread.
@@ -46,7 +51,7 @@ def compare_outputs(
     """Compares what a device answered (`found`) with what this machine did (`expected`), both float32 [K, ...].
 
     exact: the file computes in integers throughout, by kernels of a CPU; scale: the output's step; both as the check
-    step says in `parity`. The same is then: to the bit within one runtime, 1 step across runtimes. For a file that is
+    step says in `parity`. The same is then: to the bit within one runtime (but for TIES), 1 step across runtimes. For a file that is
     quantised in part (`quantised`; None: where it has a scale), and in integers where steps add up over many layers
     (tflite-runtime departs from LiteRT by 1 to 6 of them), AGREEMENT and SQNR_DB will do, or the file's own distance
     from its float one (`own_sqnr_db`) where that is less: two roundings of one number may lie as far apart as either
@@ -67,8 +72,10 @@ def compare_outputs(
     close = agreement >= AGREEMENT and noise >= min(SQNR_DB, own_sqnr_db if own_sqnr_db is not None else SQNR_DB)
     if exact:
         # Dequantised numbers are a multiple of the step, but for float32's own rounding.
-        steps = 0.5 if same_runtime else 1.01
-        same = largest == 0 or close or (lsb is not None and lsb <= steps)
+        if same_runtime:
+            same = largest == 0 or (lsb is not None and (lsb < 0.5 or (lsb <= TIES + 0.01 and close)))
+        else:
+            same = close or (lsb is not None and lsb <= 1.01)
     else:
         in_part = scale is not None if quantised is None else quantised
         same = worst <= bound or (in_part and close)

@@ -44,7 +44,7 @@ def test_parity_of_one_value_off_by_steps_depends_on_the_runtime(
     within = compare_outputs(one, other, exact=True, scale=scale, same_runtime=True, bound=1e9)
     across = compare_outputs(one, other, exact=True, scale=scale, same_runtime=False, bound=0.0)
     close = within.agreement >= 0.98 and within.sqnr_db is not None and within.sqnr_db >= 30
-    assert within.same == close
+    assert within.same == (close and off <= 2)
     assert within.lsb == pytest.approx(off, rel=1e-3)
     assert across.same == (off == 1 or close)
     if off == 1:

@@ -20,7 +20,7 @@ from torch import nn
 
 class Counting(nn.Module):
     def forward(self, x):
-        return x * torch.linalg.det(x.reshape(-1, 4, 4))[:, None].clamp(0.5, 1)
+        return x * torch.linalg.det(x.reshape(-1, 4, 4))[:, None].sigmoid()
 
 def build():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 16), Counting(), nn.Linear(16, 10))

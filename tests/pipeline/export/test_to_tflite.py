@@ -218,9 +218,10 @@ def test_weights_that_lie_channels_last_in_memory_convert_right() -> None:
     """litert-torch 0.10 writes such a weight's numbers as they lie: chance-level output, no error."""
     tflited.installed()
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval().to(memory_format=torch.channels_last)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3)).eval()
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = nets.pictures(2) if nets.pictures(1).shape[1] == 3 else torch.randn(2, 3, 12, 12)
     with torch.no_grad():
         reference = net(x).numpy()
     assert worst_difference(reference, run_tflite(to_tflite(net, x[:1]), x.numpy())) < 1e-5
-    assert not net[0].weight.is_contiguous()  # the network itself is left as it was
+    assert not next(net.parameters()).is_contiguous()  # the network itself is left as it was
