@@ -51,11 +51,11 @@ def compare_outputs(
     """Compares what a device answered (`found`) with what this machine did (`expected`), both float32 [K, ...].
 
     exact: the file computes in integers throughout, by kernels of a CPU; scale: the output's step; both as the check
-    step says in `parity`. The same is then: to the bit within one runtime (but for TIES), 1 step across runtimes. For a file that is
-    quantised in part (`quantised`; None: where it has a scale), and in integers where steps add up over many layers
-    (tflite-runtime departs from LiteRT by 1 to 6 of them), AGREEMENT and SQNR_DB will do, or the file's own distance
-    from its float one (`own_sqnr_db`) where that is less: two roundings of one number may lie as far apart as either
-    lies from it. Else `bound` of the spread.
+    step says in `parity`. The same is then: to the bit within one runtime (but for TIES), 1 step across runtimes. For a
+    file that is quantised in part (`quantised`; None: where it has a scale), and in integers where steps add up over
+    many layers (tflite-runtime departs from LiteRT by 1 to 6 of them), AGREEMENT and SQNR_DB will do, or the file's own
+    distance from its float one (`own_sqnr_db`) where that is less: two roundings of one number may lie as far apart as
+    either lies from it. Else `bound` of the spread.
     """
     import numpy as np
 
