@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from device_agents.bundle import MANIFEST, read_bundle
 from device_agents.connect import connect
 from device_agents.connect.base import Connection
 from device_agents.errors import (
@@ -21,6 +20,7 @@ from device_agents.errors import (
     LinkLost,
     NoPython,
 )
+from device_agents.farm import shelves
 from device_agents.farm.assemble import assemble
 from device_agents.farm.endings import AGAIN, ended_badly, lost
 from device_agents.farm.inventory import DeviceEntry
@@ -156,20 +156,11 @@ class Device:
 
         Raises BundleError, NoRoom, PushFailed, LinkLost.
         """
-        bundle = read_bundle(folder)
-        remote = f"{self.root}/bundles/{bundle.digest}"
-        manifest = bundle.manifest
-        self.connection.push(bundle.model_file, f"{remote}/{manifest.file}", manifest.sha256, self._progress)
-        # The manifest last: where it lies, the model lies too.
-        self.connection.push(folder / MANIFEST, f"{remote}/{MANIFEST}", bundle.digest)
-        return RemoteBundle(digest=bundle.digest, path=remote)
+        return shelves.install(self.connection, self.root, folder, self._progress)
 
     def push_data(self, path: Path) -> str:
         """Puts an .npz on the device, named by its digest; the path there."""
-        digest = sha256_file(path)
-        remote = f"{self.root}/data/{digest}.npz"
-        self.connection.push(path, remote, digest, self._progress)
-        return remote
+        return shelves.push_data(self.connection, self.root, path, self._progress)
 
     def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:
         """Runs a job under the device's lock; the report says itself whether it is valid.

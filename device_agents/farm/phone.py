@@ -13,11 +13,10 @@ from shlex import quote
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from device_agents.bundle import MANIFEST, read_bundle
 from device_agents.connect.base import Connection
 from device_agents.connect.shell import Shell
 from device_agents.errors import DeviceFolderError, RuntimeUnavailable
-from device_agents.farm import phonelock
+from device_agents.farm import phonelock, shelves
 from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
 from device_agents.farm.inventory import DeviceEntry
@@ -194,20 +193,11 @@ class Phone:
 
         Raises BundleError, NoRoom, PushFailed, LinkLost.
         """
-        bundle = read_bundle(folder)
-        remote = f"{self.root}/bundles/{bundle.digest}"
-        manifest = bundle.manifest
-        self.connection.push(bundle.model_file, f"{remote}/{manifest.file}", manifest.sha256, self._progress)
-        # The manifest last: where it lies, the model lies too.
-        self.connection.push(folder / MANIFEST, f"{remote}/{MANIFEST}", bundle.digest)
-        return RemoteBundle(digest=bundle.digest, path=remote)
+        return shelves.install(self.connection, self.root, folder, self._progress)
 
     def push_data(self, path: Path) -> str:
         """Puts a file on the phone, named by its digest; the path there. See `returns_no_outputs`."""
-        digest = sha256_file(path)
-        remote = f"{self.root}/data/{digest}{path.suffix}"
-        self.connection.push(path, remote, digest, self._progress)
-        return remote
+        return shelves.push_data(self.connection, self.root, path, self._progress)
 
     def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:
         """Runs a job under the phone's lock; the report says itself whether it is valid.

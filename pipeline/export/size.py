@@ -7,8 +7,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgewright.errors import EdgewrightError
+
 if TYPE_CHECKING:
     import onnx
+
+
+class MacsDisagree(EdgewrightError):
+    """The exported file computes more than the network that it came from."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,16 @@ def file_size(model: onnx.ModelProto) -> FileSize:
         sum(zeros for zeros, _ in counted.values()),
         sum(of for _, of in counted.values()),
     )
+
+
+def check_macs(written: int, counted: int, file: str) -> None:
+    """Raises MacsDisagree where a file (`written`) does more than its network (`counted`); a hundredth is let pass."""
+    if written > counted * 1.01:
+        raise MacsDisagree(
+            f"The file has {written} MACs, the network {counted}",
+            where="export",
+            remedy=f"look at the exported graph for work done twice: {file}",
+        )
 
 
 def download_size(data: bytes) -> int:

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from pipeline import data, network
 from pipeline.export.drift import worst_difference
-from pipeline.export.size import download_size, spoken
+from pipeline.export.size import check_macs, download_size, spoken
 from pipeline.export.to_torch import FILES, to_torch
 from pipeline.export.torch_file import constants, macs_of, run_torch, torch_file_drift
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 from pipeline.steps.checking import CheckFailed
-from pipeline.steps.export import MacsDisagree
 
 SAMPLES = 16
 TOLERANCE = {"pt2": 1e-6, "torchscript": 1e-4}
@@ -56,12 +55,7 @@ class TorchExport(Step[TorchExportParameters]):
                 remedy="let forward() choose nothing by the values of a tensor",
             )
         macs = macs_of(made, format_, example)
-        if macs > counted.macs * 1.01:
-            raise MacsDisagree(
-                f"The file has {macs} MACs, the network {counted.macs}",
-                where="torch_export",
-                remedy="please report this, with the recipe",
-            )
+        check_macs(macs, counted.macs, FILES[format_])
         (work.out / FILES[format_]).write_bytes(made)
         weights = {name: value for name, value in net.named_parameters() if value.dim() > 1}
         held = [value for value in constants(made, format_) if value.dim() > 1]
