@@ -67,6 +67,10 @@ class RuntimeUnavailable(DeviceError):
     """There is no wheel of a runtime for the device's Python, machine or C library, or it can't be fetched."""
 
 
+class NotFetched(DeviceError):
+    """Wheels that exist could not be fetched: no network, no pip. Says nothing about the device."""
+
+
 class DeviceBusy(DeviceError):
     """Another job holds the device's lock."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_agents.errors import RuntimeUnavailable
+from device_agents.errors import NotFetched, RuntimeUnavailable
 from device_agents.wheels import RECIPES, ROWS, Row, package_of
 from edgewright.files import canonical_json, pretty_json, sha256_bytes, sha256_file
 from edgewright.progress import Progress, Silent, piece
@@ -219,14 +219,19 @@ def _download(wanted: Mapping[str, str], tags: list[str], system: System, folder
         made.rename(folder)
 
 
-def _pip_failed(wanted: Mapping[str, str], system: System, said: str) -> RuntimeUnavailable:
+def _pip_failed(wanted: Mapping[str, str], system: System, said: str) -> RuntimeUnavailable | NotFetched:
     names = ", ".join(f"{package} {version}" for package, version in wanted.items())
     errors = [line for line in said.splitlines() if line.startswith("ERROR")]
     where = (errors[-1] if errors else said.strip().splitlines()[-1] if said.strip() else "pip said nothing")[:300]
+    refused = "No matching distribution" in said and "Retrying" not in said
     if "No module named pip" in said:
         remedy = f"{sys.executable} -m ensurepip, then run the same command again"
-    elif "No matching distribution" in said and "Retrying" not in said:
+    elif refused:
         remedy = "EDGEWRIGHT_PIP_ARGS='--index-url ...' names another index; or use a device with another Python"
     else:
         remedy = "check the network (EDGEWRIGHT_PIP_ARGS gives pip extra arguments), then run the same command again"
-    return RuntimeUnavailable(f"pip found no wheels of {names} for this device: {system}.", where=where, remedy=remedy)
+    if refused:
+        return RuntimeUnavailable(
+            f"pip found no wheels of {names} for this device: {system}.", where=where, remedy=remedy
+        )
+    return NotFetched(f"pip could not fetch {names} for this device: {system}.", where=where, remedy=remedy)

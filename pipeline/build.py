@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.errors import EdgewrightError
+from edgewright.extras import check
 from edgewright.progress import Progress
 from pipeline.export.refusal import NotExportable
+from pipeline.export.size import MacsDisagree
+from pipeline.export.to_ort import NotConvertibleToOrt
 from pipeline.export.to_tflite import NotConvertible
 from pipeline.fingerprint import changes
 from pipeline.plan import BASE, Node, Plan
@@ -28,7 +31,7 @@ from pipeline.training import FloorOutOfReach
 SHRINKING = ("prune", "sparsify", "distil")
 OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach)
 """What takes only its own variant down."""
-REFUSALS = (NotExportable, NotConvertible, NotQuantisable)
+REFUSALS = (NotExportable, NotConvertible, NotConvertibleToOrt, NotQuantisable, MacsDisagree)
 """One runtime's converter can't; another's may."""
 
 
@@ -74,6 +77,7 @@ class Builder:
         done: dict[str, Done] = {}
         needed = plan.needed_for(wanted)
         with self.store.using():
+            self._check_extras(needed)
             rehearse(needed, self.store, self.places)
             for node in needed:
                 failed = next((done[name].trouble for name in node.inputs.values() if done[name].trouble), None)
@@ -85,6 +89,12 @@ class Builder:
                 if node.id == f"{BASE}/train" and any(one.step in SHRINKING for one in needed):
                     _holds_the_floor(plan, done[node.id])
         return done
+
+    def _check_extras(self, needed: list[Node]) -> None:
+        """Before hours of training: what a later step needs must be installed. Raises MissingExtra."""
+        for name in sorted({step_class(node.step).extra or "" for node in needed} - {""}):
+            if any(step_class(node.step).extra == name and not self.store.find(node.fingerprint) for node in needed):
+                check(name)
 
     def _one(self, node: Node, done: dict[str, Done], alone: bool) -> Done:
         """One node. alone: there is one runtime; what can't be made for it can't be made for another."""

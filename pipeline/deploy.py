@@ -75,11 +75,14 @@ class Deploy:
         samples = built[plan.samples].artifact
         assert samples is not None
         models, checks = _behind(plan, built, set(bundles))
+        session = Session(plan, self.entry, samples, bundles, models, checks, self.wait_s)
         with self._open() as device:
-            session = Session(plan, self.entry, samples, bundles, models, checks, self.wait_s)
-            report, metrics, parities = session.run(device)
-        # Before anything is judged or printed: a report that was taken is never lost.
-        path = report.write(self.project.state / "reports")
+            # Each runtime from where the target says: a device's own may have a GPU that ours has not.
+            device.available(plan.target.runtime)
+            report = session.measured(device)
+            # Before anything else is asked of the device, judged or printed: a report that was taken is never lost.
+            path = report.write(self.project.state / "reports")
+            metrics, parities = session.answers(device, report)
         measured = [_measured(variant, built, bundles, report, metrics, parities) for variant in plan.variants]
         paths = {"report": path, "page": path.with_suffix(".html")}
         outcome = outcome_of(plan, built, measured, report, bundles, paths, self.project)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from device_agents.errors import AgentFailed
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.opening import AnyDevice
@@ -19,6 +21,7 @@ from pipeline.steps.checking import EXPECTED, PARITY, CheckStep
 from pipeline.steps.registry import step_class
 from pipeline.steps.samples import FILE as EVALUATION
 from pipeline.store import Artifact
+from targets.schema import TENSORRT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +30,8 @@ TOP1 = "top-1"
 # What the check steps run files with on this machine.
 HOSTS = {"onnxruntime", "litert", "torch"}
 CPU = {"CPUExecutionProvider", "XNNPACK"}
+ENGINE_S = 600.0
+"""A variant's share of a job's time where TensorRT builds an engine for it, which takes minutes."""
 
 
 @dataclass
@@ -40,6 +45,7 @@ class Session:
     models: dict[str, Artifact]
     checks: dict[str, Artifact]
     wait_s: float
+    outputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def own_metric(self) -> bool:
@@ -51,31 +57,52 @@ class Session:
         """Whether nothing on the device gives outputs: metrics are taken here then."""
         return self.entry.kind == "adb"
 
-    def run(self, device: AnyDevice) -> tuple[Report, dict[str, Metric], dict[str, Parity]]:
-        """The report, and by variant the metric and how its answers compare with this machine's."""
-        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-            evaluation = None
-            if not self.phone:
+    def measured(self, device: AnyDevice) -> Report:
+        """Installs the bundles and the evaluation data, runs the job."""
+        evaluation = None
+        if not self.phone:
+            with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
                 npz = Path(folder) / EVALUATION
                 npz.symlink_to(self.samples.path(EVALUATION))
                 evaluation = device.push_data(npz)
-            outputs = {name: f"{device.root}/data/outputs-{place}.npy" for place, name in enumerate(self.bundles)}
-            report = device.measure(self._job(device, evaluation, outputs))
-            metrics: dict[str, Metric] = {}
-            parities: dict[str, Parity] = {}
-            for result in report.results:
-                name = result["name"]
-                if not (accuracy := result.get("accuracy")):
-                    if result["blocks"] and self.phone:
-                        metrics[name] = self._host_metric(self._variant(name))
-                    continue
-                device.connection.pull(outputs[name], Path(folder) / "outputs.npy")
-                found = _array(Path(folder) / "outputs.npy")
-                parities[name] = self._parity(self._variant(name), found)
-                metrics[name] = Metric(self.plan.recipe.metric.name, self._metric(found, accuracy))
-        return report, metrics, parities
+        # A name of this job's own: the lock is free before the outputs are fetched.
+        token = secrets.token_hex(4)
+        self.outputs = {
+            name: f"{device.root}/data/outputs-{token}-{place}.npy" for place, name in enumerate(self.bundles)
+        }
+        return device.measure(self._job(device, evaluation))
 
-    def _job(self, device: AnyDevice, evaluation: str | None, outputs: dict[str, str]) -> Job:
+    def answers(self, device: AnyDevice, report: Report) -> tuple[dict[str, Metric], dict[str, Parity]]:
+        """By variant the metric, and how its answers compare with this machine's."""
+        metrics: dict[str, Metric] = {}
+        parities: dict[str, Parity] = {}
+        for result in report.results:
+            name = result["name"]
+            if not (accuracy := result.get("accuracy")):
+                if result["blocks"] and self.phone:
+                    metrics[name] = self._host_metric(self._variant(name))
+                continue
+            found = self._fetched(device, name)
+            parities[name] = self._parity(self._variant(name), found)
+            metrics[name] = Metric(self.plan.recipe.metric.name, self._metric(found, accuracy))
+        return metrics, parities
+
+    def _fetched(self, device: AnyDevice, name: str) -> NDArray[Any]:
+        """A variant's outputs, taken off the device."""
+        remote = self.outputs[name]
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            try:
+                device.connection.pull(remote, Path(folder) / "outputs.npy")
+            except FileNotFoundError as error:
+                raise AgentFailed(
+                    f"The outputs of {name} are no longer on {self.entry.name}",
+                    where=remote,
+                    remedy="run the same command again; what was measured is in the newest report",
+                ) from error
+            device.connection.remove(remote)
+            return _array(Path(folder) / "outputs.npy")
+
+    def _job(self, device: AnyDevice, evaluation: str | None) -> Job:
         plan, target = self.plan, self.plan.target
         variants = [
             JobVariant(
@@ -86,11 +113,12 @@ class Session:
                 precision=variant.precision,
                 providers=list(variant.runtime.providers),
                 options={provider: dict(given) for provider, given in variant.runtime.options.items()},
-                save_outputs=outputs[variant.name],
+                save_outputs=self.outputs[variant.name],
             )
             for variant in plan.variants
             if variant.name in self.bundles
         ]
+        tensorrt = any(TENSORRT in variant.providers for variant in variants)
         # An emulated device's times mean nothing, so none are taken.
         quick: dict[str, Any] = {"processes": 0, "evaluation_samples": PARITY} if self.entry.emulated else {}
         return Job(
@@ -103,7 +131,7 @@ class Session:
             cpus=target.cpus if target.cpus == "auto" else list(target.cpus),
             wait_s=self.wait_s,
             sensors=target.sensors,
-            time_limit_s=max(600.0, 60.0 * len(variants)),
+            time_limit_s=max(600.0, (ENGINE_S if tensorrt else 60.0) * len(variants)),
             **quick,
         )
 
@@ -140,7 +168,8 @@ class Session:
             scale=told["scale"],
             same_runtime=variant.runtime.name in HOSTS,
             bound=self.plan.recipe.check.float_difference,
-            quantised=variant.precision != "float32",
+            # A GPU's float32 is TF32: ten bits of mantissa in a product.
+            quantised=variant.precision != "float32" or bool(set(variant.runtime.providers) - CPU),
             own_sqnr_db=check.summary.get("sqnr_db"),
         )
 

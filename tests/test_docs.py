@@ -38,3 +38,10 @@ def test_every_target_and_its_keys_are_documented(project_root: Path) -> None:
     assert not {"[[runtime]]", "[limits]", "[sensors]", "int8", *FORMATS} - named
     assert not {format_ for formats in FORMATS.values() for format_ in formats} - named
     assert not set(target_files(project_root)) - named
+
+
+def test_links_between_the_documents_lead_somewhere(project_root: Path) -> None:
+    for page in (project_root / "README.md", *(project_root / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in link:
+                assert (page.parent / link).exists(), f"{page.name}: {link}"

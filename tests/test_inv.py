@@ -283,6 +283,7 @@ def test_inv_installs_what_the_task_needs_and_no_more(project: Path) -> None:
         (("setup", "text"), "base, build, text"),
         (("setup", "vision", "setup", "bench"), "base, build, vision, bench"),
         (("setup", "build"), "base, build"),
+        (("setup", "tflite"), "base, build, tflite"),
         (("deploy", "--model", "text"), "base, build, tflite"),
         (("deploy", "-t", "jetson"), "base, build"),
         (("build", "--target=raspberry-pi-32"), "base, build, tflite"),

@@ -22,12 +22,13 @@ def find() -> Optional[str]:
     return None
 
 
-def arguments(program: str, model: str, precision: str) -> List[str]:
+def arguments(program: str, model: str, precision: str, sparse: bool = False) -> List[str]:
     """The command line. --useSpinWait: without it the times hold the wait for the GPU's interrupt as well."""
     return [
         program,
         "--onnx=%s" % model,
         *_PRECISION.get(precision, []),
+        *(["--sparsity=enable"] if sparse else []),
         "--warmUp=500",
         "--duration=3",
         "--useSpinWait",
@@ -79,14 +80,14 @@ def _times(text: str, what: str) -> Optional[Dict[str, float]]:
     return found or None
 
 
-def run(model: str, precision: str, seconds: float) -> Optional[Dict[str, Any]]:
+def run(model: str, precision: str, seconds: float, sparse: bool = False) -> Optional[Dict[str, Any]]:
     """Times an ONNX file, for at most `seconds`; None without trtexec, or where it gave nothing readable in time."""
     program = find()
     if program is None or seconds <= 0:
         return None
     try:
         done = subprocess.run(
-            arguments(program, model, precision),
+            arguments(program, model, precision, sparse),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from device_agents.farm.inventory import HOST, STAND_IN
 from device_agents.farm.validity import MODERATE, NOW_BITS, absent_sensors, status_name
 
 if TYPE_CHECKING:
@@ -107,13 +108,18 @@ def python(patient: Patient) -> Iterator[Complaint]:
         yield Complaint("blocks", f"its Python is {patient.facts['python']}; the agent needs 3.8 or later", remedy)
 
 
+def _typed(entry: DeviceEntry) -> str:
+    """A device's name as a task takes it: this machine is `host`."""
+    return HOST if entry.name == STAND_IN else entry.name
+
+
 def disk(patient: Patient) -> Iterator[Complaint]:
     """Room for a runtime and the models."""
     free = patient.state.get("disk_free_bytes")
     if free is not None and free < DISK_LOW:
         level: Literal["blocks", "note"] = "blocks" if free < DISK_NEEDED else "note"
         clean = "" if patient.phone else "sudo apt-get clean; or "
-        remedy = f"{clean}./inv devices.setup {patient.entry.name} --undo"
+        remedy = f"{clean}./inv devices.setup {_typed(patient.entry)} --undo"
         yield Complaint(level, f"only {free / 1e6:.0f} MB are free on its disk", remedy)
 
 

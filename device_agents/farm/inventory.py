@@ -73,6 +73,11 @@ class DeviceEntry(BaseModel):
         foreign = _ONLY_SSH if self.kind == "adb" else _ONLY_ADB
         if others := [key for key in foreign if getattr(self, key) != type(self).model_fields[key].default]:
             raise ValueError(f"{others[0]} is not for kind = {self.kind!r}")
+        if self.kind == "adb" and self.emulated:
+            raise ValueError(
+                "an emulated phone gives no answers by adb, and its times mean nothing: reach it through Termux (ssh), "
+                "or say stand_in = true"
+            )
         if self.serial and self.address:
             raise ValueError("give serial (by USB) or address (wireless), not both")
         return self

@@ -60,6 +60,10 @@ def headline(outcome: Json) -> dict[str, Any]:
     """What is shipped and, against the base, three figures: time, size and the metric."""
     base = outcome["variants"][0] if outcome["variants"] else None
     shipped = next((v for v in outcome["variants"] if v["name"] == outcome.get("shipped")), None)
+    if outcome.get("emulated"):
+        same = sum(v.get("verdict") == "same answers" for v in outcome["variants"])
+        said = f"{same} of {len(outcome['variants'])} variants give the answers there that they give here."
+        return {"title": None, "reason": f"The device is emulated: nothing is timed. {said}", "figures": []}
     if shipped is None or base is None:
         return {"title": None, "reason": "No variant holds the floor and the limits.", "figures": []}
     figures = []

@@ -75,6 +75,8 @@ class Step(Generic[P]):
     name: ClassVar[str]
     libraries: ClassVar[tuple[str, ...]] = ()
     Parameters: ClassVar[type[StepParameters]]
+    extra: ClassVar[str | None] = None
+    """The extra of pyproject.toml that brings its libraries, where they are no part of `build`."""
 
     def run(self, inputs: Mapping[str, Input], parameters: P, work: Work) -> dict[str, Any]:
         """Writes the artifact's files into `work.out` and returns its summary (JSON values only)."""

@@ -22,6 +22,7 @@ class TfliteCheck(CheckStep):
     """CheckStep for files that LiteRT and tflite-runtime load."""
 
     name: ClassVar[str] = "tflite_check"
+    extra: ClassVar[str | None] = "tflite"
     libraries: ClassVar[tuple[str, ...]] = (*CheckStep.libraries, "ai-edge-litert", "flatbuffers")
     file: ClassVar[str] = MODEL
 

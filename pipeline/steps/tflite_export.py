@@ -28,6 +28,7 @@ class TfliteExport(Step[TfliteExportParameters]):
     """
 
     name: ClassVar[str] = "tflite_export"
+    extra: ClassVar[str | None] = "tflite"
     libraries: ClassVar[tuple[str, ...]] = (
         *("torch", "litert-torch", "litert-converter", "ai-edge-litert", "torchao", "jax", "jaxlib"),
         *("flatbuffers", "numpy", "safetensors"),

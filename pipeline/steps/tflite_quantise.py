@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pipeline import data
-from pipeline.export.tflite_file import file_size
+from pipeline.export.tflite_file import file_size, tensors
 from pipeline.export.tflite_names import leanest
+from pipeline.quantization.static import NotQuantisable
 from pipeline.quantization.tflite import quantise_tflite
 from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
 from pipeline.steps.tflite_export import MODEL, NAMED, described
@@ -27,6 +28,7 @@ class TfliteQuantise(Step[TfliteQuantiseParameters]):
     """From `model` (a TfliteExport), leaves model.tflite in less than float32, and named.tflite."""
 
     name: ClassVar[str] = "tflite_quantise"
+    extra: ClassVar[str | None] = "tflite"
     libraries: ClassVar[tuple[str, ...]] = ("ai-edge-quantizer", "ai-edge-litert", "flatbuffers", "numpy")
     Parameters: ClassVar[type[StepParameters]] = TfliteQuantiseParameters
 
@@ -41,6 +43,12 @@ class TfliteQuantise(Step[TfliteQuantiseParameters]):
             per_tensor_linear=parameters.per_tensor_linear,
         )
         shipped = leanest(named)
+        if parameters.integer_io and not all(one.get("scale") for side in tensors(shipped) for one in side):
+            raise NotQuantisable(
+                "Integer inputs and outputs can't be had: of a network with attention only the linear layers are INT8",
+                where="quantise",
+                remedy="leave int8.integer_io out of the target's runtime (or --integer-io out of the export)",
+            )
         (work.out / NAMED).write_bytes(named)
         (work.out / MODEL).write_bytes(shipped)
         parent, written = inputs["model"].summary, file_size(named)

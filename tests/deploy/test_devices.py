@@ -134,6 +134,8 @@ def test_deploy_to_termux_by_ssh_takes_the_phones_own_runtime(state: Path, tmp_p
     assert status in FINISHED, text
     assert {variant["runtime"] for variant in outcome["variants"]} == {"onnxruntime"}
     assert "benchmark_model: left out" in text
+    report = json.loads(Path(outcome["report"]).read_text())
+    assert [one["source"] for one in report["runtimes"]] == ["device"]  # also where it was measured
     assert all(variant["parity"]["same"] and variant["metric"]["on_device"] for variant in outcome["variants"])
 
 

@@ -56,7 +56,7 @@ class OnnxRuntime(Runtime):
         there = self.available()
         engines = ""
         if TENSORRT in model.providers and TENSORRT in there:
-            engines = engine_folder(model.engines, model.board, str(onnxruntime.__version__))
+            engines = engine_folder(model.engines, model.board, str(onnxruntime.__version__), model.path)
         providers, told = options_for(model.providers, model.options or {}, there, model.precision, engines)
         # A provider that can't start is left out with no more than a line on stderr: `providers` tells what is left.
         self._session = onnxruntime.InferenceSession(model.path, options, providers=providers, provider_options=told)

@@ -7,6 +7,8 @@ import json
 import os
 from typing import Any, Dict, List, Sequence, Tuple
 
+from ..digest import sha256_of
+
 TENSORRT = "TensorrtExecutionProvider"
 CPU = "CPUExecutionProvider"
 _LIBRARIES = ("libnvinfer.so.10", "libnvinfer.so.8", "libnvinfer.so")
@@ -24,9 +26,13 @@ def tensorrt_version() -> str:
     return ""
 
 
-def engine_key(board: str, tensorrt: str, onnxruntime: str) -> str:
-    """Names the folder of engines: they hold for one kind of board and these versions, and crash or lie elsewhere."""
-    return hashlib.sha256(json.dumps([board, tensorrt, onnxruntime]).encode()).hexdigest()[:16]
+def engine_key(board: str, tensorrt: str, onnxruntime: str, model: str) -> str:
+    """Names the folder of engines: they hold for one kind of board, these versions and this model, and lie elsewhere.
+
+    model: the file's sha256. onnxruntime tells engines apart by the file's name and the graph's, not by weights or
+    shapes: a pruned network would get the engine of the one that it came from (onnxruntime issue 6455).
+    """
+    return hashlib.sha256(json.dumps([board, tensorrt, onnxruntime, model]).encode()).hexdigest()[:16]
 
 
 def options_for(
@@ -38,8 +44,8 @@ def options_for(
 ) -> Tuple[List[str], List[Dict[str, str]]]:
     """(providers, options of each) for a session: of the wished ones those that are there, the CPU last.
 
-    TensorRT computes in FP16 or INT8 as the variant's precision says, and keeps engines and the times of their kernels
-    in `engines` ("": nowhere). What `options` says itself has the last word. Values are texts, as onnxruntime takes
+    TensorRT computes in FP16 or INT8 as the variant's precision says, and keeps engines in `engines`
+    ("": nowhere). What `options` says itself has the last word. Values are texts, as onnxruntime takes
     them. https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html
     """
     names = [name for name in wished if name in available and name != CPU]
@@ -52,17 +58,16 @@ def options_for(
             if engines:
                 told["trt_engine_cache_enable"] = True
                 told["trt_engine_cache_path"] = engines
-                told["trt_timing_cache_enable"] = True
         told.update(options.get(name, {}))
         found.append({key: str(value) for key, value in told.items()})
     return [*names, CPU], found
 
 
-def engine_folder(engines: str, board: str, onnxruntime: str) -> str:
-    """<engines>/<key>, made; "" where there is no TensorRT library or nowhere to keep engines."""
+def engine_folder(engines: str, board: str, onnxruntime: str, model: str) -> str:
+    """<engines>/<key>, made, for the file `model`; "" where there is no TensorRT library or nowhere to keep engines."""
     version = tensorrt_version()
     if not engines or not version:
         return ""
-    folder = os.path.join(engines, engine_key(board, version, onnxruntime))
+    folder = os.path.join(engines, engine_key(board, version, onnxruntime, sha256_of(model)))
     os.makedirs(folder, exist_ok=True)
     return folder

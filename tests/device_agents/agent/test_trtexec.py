@@ -62,6 +62,7 @@ def test_garbage_gives_none(text: str) -> None:
 def test_precision_is_a_flag() -> None:
     assert "--fp16" in trtexec.arguments("t", "m.onnx", "float16")
     assert "--int8" in trtexec.arguments("t", "m.onnx", "int8")
+    assert "--sparsity=enable" in trtexec.arguments("t", "m.onnx", "int8", sparse=True)
     assert trtexec.arguments("t", "m.onnx", "float32")[1:] == [
         "--onnx=m.onnx",
         "--warmUp=500",

@@ -45,7 +45,6 @@ def test_tensorrt_computes_in_the_variants_precision(precision: str, half: str, 
             "trt_int8_enable": integer,
             "trt_engine_cache_enable": "True",
             "trt_engine_cache_path": "/r/engines/k",
-            "trt_timing_cache_enable": "True",
         },
         {},
         {},
@@ -59,23 +58,24 @@ def test_what_the_target_says_has_the_last_word() -> None:
     assert told[1] == {"device_id": "1"}
 
 
-def test_engines_of_another_board_or_version_lie_elsewhere() -> None:
+def test_engines_of_another_board_version_or_model_lie_elsewhere() -> None:
     keys = {
-        engine_key("Orin Nano", "8602", "1.19.2"),
-        engine_key("Orin Nano", "100300", "1.19.2"),
-        engine_key("Orin Nano", "8602", "1.23.2"),
-        engine_key("Orin NX", "8602", "1.19.2"),
+        engine_key("Orin Nano", "8602", "1.19.2", "a model"),
+        engine_key("Orin Nano", "100300", "1.19.2", "a model"),
+        engine_key("Orin Nano", "8602", "1.23.2", "a model"),
+        engine_key("Orin NX", "8602", "1.19.2", "a model"),
+        engine_key("Orin Nano", "8602", "1.19.2", "another model"),
     }
-    assert len(keys) == 4
+    assert len(keys) == 5
     assert all(len(key) == 16 for key in keys)
-    assert engine_key("Orin Nano", "8602", "1.19.2") in keys
+    assert engine_key("Orin Nano", "8602", "1.19.2", "a model") in keys
 
 
 def test_no_engine_folder_without_tensorrt(tmp_path: Path) -> None:
     if tensorrt_version():
-        assert Path(engine_folder(str(tmp_path), "board", "1")).is_dir()
+        assert Path(engine_folder(str(tmp_path), "board", "1", __file__)).is_dir()
     else:
-        assert engine_folder(str(tmp_path), "board", "1") == ""
+        assert engine_folder(str(tmp_path), "board", "1", __file__) == ""
         assert list(tmp_path.iterdir()) == []
 
 
