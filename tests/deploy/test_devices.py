@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 RECIPE = """\
 factory = "models.architectures.resnet:resnet8"
-arguments = { widths = [8, 8, 16], stem_stride = 2 }
+arguments = { widths = [16, 16, 32], stem_stride = 2 }
 data = "digits"
 [metric]
 floor = 0.5

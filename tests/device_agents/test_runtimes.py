@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.errors import RuntimeUnavailable
+from device_agents.errors import NotFetched, RuntimeUnavailable
 from device_agents.runtimes import System, fetch, platform_tags, requirements
 
 PI = System((3, 11), "cpython", "aarch64", ("glibc", "2.36"))
@@ -153,6 +153,6 @@ def test_fetch_of_what_pip_has_no_wheel_for_is_told(empty_cache: Path, monkeypat
 @pytest.mark.slow
 def test_fetch_with_bad_pip_arguments_is_told(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEWRIGHT_PIP_ARGS", "--no-such-option")
-    with pytest.raises(RuntimeUnavailable) as caught:
+    with pytest.raises(NotFetched) as caught:
         fetch("onnxruntime", PI, empty_cache)
     assert "no such option" in caught.value.where
