@@ -128,7 +128,7 @@ def _notes(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
     if any(v.get("metric") and not v["metric"]["on_device"] for v in outcome["variants"]):
         notes.append(("* taken on the host, not on the device", "dim"))
     if outcome.get("emulated"):
-        same = [v for v in outcome["variants"] if v["verdict"] == "same answers"]
+        same = [v for v in outcome["variants"] if (v.get("parity") or {}).get("same")]
         said = f"{len(same)} of {len(outcome['variants'])} variants give the answers there that they give here"
         notes.append((f"{said}; no time was judged and nothing is shipped: the device is emulated", "bold"))
     elif outcome.get("shipped") is None:

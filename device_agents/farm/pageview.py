@@ -61,7 +61,7 @@ def headline(outcome: Json) -> dict[str, Any]:
     base = outcome["variants"][0] if outcome["variants"] else None
     shipped = next((v for v in outcome["variants"] if v["name"] == outcome.get("shipped")), None)
     if outcome.get("emulated"):
-        same = sum(v.get("verdict") == "same answers" for v in outcome["variants"])
+        same = sum(bool((v.get("parity") or {}).get("same")) for v in outcome["variants"])
         said = f"{same} of {len(outcome['variants'])} variants give the answers there that they give here."
         return {"title": None, "reason": f"The device is emulated: nothing is timed. {said}", "figures": []}
     if shipped is None or base is None:

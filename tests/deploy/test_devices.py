@@ -95,6 +95,7 @@ def test_deploy_to_an_emulated_board_proves_its_answers(
     assert all(variant["parity"]["same"] for variant in outcome["variants"]), text
     assert all(variant["latency_ms"] is None and variant["speedup"] is None for variant in outcome["variants"])
     assert outcome["shipped"] is None and "emulated" in text
+    assert f"{variants} of {variants} variants give the answers there that they give here" in " ".join(text.split())
     if target == "jetson":
         assert status == 3
         assert all("the GPU is absent" in variant["reason"] for variant in outcome["variants"])
