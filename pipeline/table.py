@@ -133,6 +133,9 @@ def _notes(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
         notes.append((f"{said}; no time was judged and nothing is shipped: the device is emulated", "bold"))
     elif outcome.get("shipped") is None:
         notes.append(("nothing is shipped: no variant holds the floor and the limits", "bold red"))
+    if runtimes := list(dict.fromkeys(v["runtime"] for v in outcome["variants"] if v.get("runtime"))):
+        beside = ", where a name has no @" if len(runtimes) > 1 else ""
+        notes.append((f"runtime  {plain(runtimes[0])}{beside}", "dim"))
     notes.append((f"device  {device_line(outcome)}", "bold yellow" if outcome.get("stand_in") else "dim"))
     if not outcome.get("valid"):
         found = "; ".join(map(plain, outcome.get("problems") or ["no reason was given"]))

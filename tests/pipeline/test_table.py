@@ -166,3 +166,24 @@ def test_show_cuts_a_long_name_and_keeps_the_figures(outcome: dict[str, Any]) ->
 )
 def test_step_line_names_the_step_its_time_and_its_figure(step: dict[str, Any], line: str) -> None:
     assert step_line(step) == line
+
+
+def test_runtimes_are_told_apart_under_the_table(outcome: dict[str, Any]) -> None:
+    for variant in outcome["variants"]:
+        variant.pop("runtime", None)
+    assert not any(line.startswith("  runtime") for line in lines(outcome))  # an outcome of an earlier version
+    for variant in outcome["variants"]:
+        variant["runtime"] = "litert"
+    assert "  runtime  litert" in lines(outcome)
+    outcome["variants"][-1]["runtime"] = "onnxruntime"
+    assert "  runtime  litert, where a name has no @" in lines(outcome)
+
+
+def test_emulated_device_is_told_by_its_answers(outcome: dict[str, Any]) -> None:
+    outcome |= {"emulated": True, "shipped": None}
+    for place, variant in enumerate(outcome["variants"]):
+        variant["parity"] = {"same": place > 0}
+    text = " ".join("\n".join(lines(outcome)).split())
+    count = len(outcome["variants"])
+    assert f"{count - 1} of {count} variants give the answers there that they give here" in text
+    assert "its times mean nothing" in text and "nothing is shipped: no variant" not in text
