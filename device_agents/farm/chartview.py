@@ -29,7 +29,7 @@ def stairs(variants: Sequence[Json]) -> list[dict[str, Any]]:
 
 def _parts(name: str) -> list[str]:
     """A name in the pieces between which a narrow column may break it."""
-    return re.split(r"(?<=[-+_/.])", name)
+    return re.split(r"(?<=[-+_/.])|(?=@)", name)
 
 
 def forest(variants: Sequence[Json]) -> dict[str, Any] | None:
