@@ -20,5 +20,5 @@ def test_explain_says_which_variant_the_target_has_no_use_for(
     commands.explain(str(path), ONNX)
     lines = capsys.readouterr().out.splitlines()
     (line,) = [line for line in lines if "halved" in line]
-    assert line.startswith("  halved: left out, host has no hardware for 2:4 sparsity")
+    assert line.startswith("  halved: left out, onnx has no hardware for 2:4 sparsity")
     assert lines[-1] == "  16 of 16 steps would run"
