@@ -55,9 +55,6 @@ class PhoneSystem:
 class Phone:
     """A connected phone. Use it in `with`, by one thread. Raises DeviceFolderError where `root` can't be written."""
 
-    returns_no_outputs = True
-    """No accuracy pass is run and no outputs come back: evaluation data need not be sent, metrics are the host's."""
-
     def __init__(self, entry: DeviceEntry, connection: Connection, root: str, progress: Progress | None = None) -> None:
         self.entry = entry
         self.connection = connection
@@ -196,7 +193,7 @@ class Phone:
         return shelves.install(self.connection, self.root, folder, self._progress)
 
     def push_data(self, path: Path) -> str:
-        """Puts a file on the phone, named by its digest; the path there. See `returns_no_outputs`."""
+        """Puts a file on the phone, named by its digest; the path there."""
         return shelves.push_data(self.connection, self.root, path, self._progress)
 
     def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:

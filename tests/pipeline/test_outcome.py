@@ -77,3 +77,18 @@ def test_variant_that_answers_otherwise_on_the_device_fails_there() -> None:
     assert one.error and "other answers" in one.error
     (one,) = candidates([_measured(VARIANTS[1], SAME)])
     assert one.error is None
+
+
+def test_fallback_from_a_gpu_says_that_it_is_absent() -> None:
+    wish = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider")
+    gpu = Runtime(name="onnxruntime", providers=wish)
+    _, judgements, _ = proven(
+        [
+            _measured(_variant("trained", None, gpu), SAME, ["CPUExecutionProvider"]),
+            _measured(_variant("int8", "trained", gpu, "int8"), SAME, list(wish[1:])),
+        ]
+    )
+    assert "fell back to CPUExecutionProvider" in judgements[0].reason
+    assert "the GPU is absent" in judgements[0].reason
+    assert "fell back to CUDAExecutionProvider" in judgements[1].reason
+    assert "absent" not in judgements[1].reason
