@@ -16,6 +16,8 @@ EXTRAS = {
     "bench": "torch_pruning",
     "tflite": "litert_torch",
     "oracle": "tensorflow",
+    "postgres": "psycopg",
+    "parquet": "pyarrow",
     "dev": "pytest",
 }
 

@@ -291,7 +291,8 @@ def test_inv_installs_what_the_task_needs_and_no_more(project: Path) -> None:
         (("export", "--format", "tflite"), "base, build, tflite"),
         (("export", "--format", "onnx"), "base, build"),
         (("bench.pruning", "--quick"), "base, build, bench, text, vision, tflite"),
-        (("lint", "test"), "base, build, dev, text, vision, bench, tflite, oracle"),
+        (("lint", "test"), "base, build, dev, text, vision, bench, tflite, oracle, postgres, parquet"),
+        (("setup", "postgres", "setup", "parquet"), "base, postgres, parquet"),
         (("setup", "text", "--help"), "base"),
         (("devices.list",), "base"),
     ):

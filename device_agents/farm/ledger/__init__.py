@@ -1,0 +1,1 @@
+"""The ledger: every report ever made, kept append-only in SQLite or PostgreSQL."""
