@@ -43,6 +43,10 @@ class LinkLost(DeviceError):
     """The connection broke, or went silent, in the middle of something."""
 
 
+class EndlessOutput(DeviceError):
+    """A command on the device writes more, or a longer line, than any of ours does."""
+
+
 class NoPython(DeviceError):
     """The device has no Python that runs, or one that is too old for the agent."""
 
@@ -85,6 +89,10 @@ class AgentLost(DeviceError):
 
 class DeviceRestarted(AgentLost):
     """The device restarted in the middle of a job."""
+
+
+class AgentGarbled(DeviceError):
+    """What comes from the device is not what an agent writes: too much of it is strange, or it never began."""
 
 
 class AgentFailed(DeviceError):

@@ -14,10 +14,15 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 from device_agents.connect.process import PLACE_BOOT, Completed, Placer, Process
-from device_agents.errors import CommandTimedOut, DeviceFolderError, LinkLost, NoPython, PushFailed
+from device_agents.errors import CommandTimedOut, DeviceFolderError, EndlessOutput, LinkLost, NoPython, PushFailed
+from device_agents.foreign import printable
 from edgewright.progress import Progress
 
 PING_S = 5.0
+MOST_OUTPUT = 64 << 20
+"""Bytes that a command may answer in all; a probe takes a few KiB."""
+MOST_LINE = 8 << 20
+"""Bytes of one line of a stream; an agent's longest takes 40 KB."""
 _ENOENT_STATUS = (126, 127)
 
 
@@ -57,13 +62,14 @@ class Connection(ABC):
     # What is the same for all.
 
     def run(self, argv: Sequence[str], input: bytes | None = None, timeout: float = 60.0) -> Completed:
-        """A command from start to end. Raises CommandTimedOut, LinkLost."""
+        """A command from start to end. Raises CommandTimedOut, LinkLost, EndlessOutput beyond 64 MiB."""
         process = self.start(argv)
         try:
             # In a thread of its own: a command may write much before it reads all.
             sender = threading.Thread(target=_feed, args=(process, input or b""), daemon=True)
             sender.start()
             parts: list[bytes] = []
+            size = 0
             deadline = time.monotonic() + timeout
             while True:
                 left = deadline - time.monotonic()
@@ -78,6 +84,9 @@ class Connection(ABC):
                     break
                 if data is not None:
                     parts.append(data)
+                    size += len(data)
+                    if size > MOST_OUTPUT:
+                        raise self._endless(f"more than {MOST_OUTPUT >> 20} MiB", argv)
             status = process.wait(max(1.0, deadline - time.monotonic()))
             self._check_link(status, "a command", argv)
             return Completed(status, b"".join(parts), process.stderr())
@@ -88,22 +97,22 @@ class Connection(ABC):
         self,
         argv: Sequence[str],
         first_line: bytes,
-        on_line: Callable[[bytes], None],
+        on_line: Callable[[bytes], bytes | None],
         *,
         idle_timeout: float = 60.0,
         time_limit: float | None = None,
     ) -> Completed:
         """A command that reads one line, then talks in lines until it is done; its stdin stays open until then.
 
-        An empty line goes to it every few seconds, so that it knows that we live. Raises CommandTimedOut after
-        `idle_timeout` seconds without a line or `time_limit` seconds in all, LinkLost.
+        What `on_line` returns goes to it as a line. An empty line goes to it every few seconds, so that it knows that
+        we live. Raises LinkLost, also after `idle_timeout` seconds without a byte; CommandTimedOut after `time_limit`
+        seconds in all; EndlessOutput for a line of more than 8 MiB.
         """
         process = self.start(argv)
         rest = b""
         began = heard = pinged = time.monotonic()
         try:
-            with suppress(OSError):  # it may have ended already: its answer says why
-                process.send(first_line.rstrip(b"\n") + b"\n")
+            _tell(process, first_line)
             while True:
                 data = process.receive(1.0)
                 now = time.monotonic()
@@ -113,7 +122,9 @@ class Connection(ABC):
                     heard = now
                     *lines, rest = (rest + data).split(b"\n")
                     for line in lines:
-                        on_line(line)
+                        _tell(process, on_line(line))
+                    if len(rest) > MOST_LINE:
+                        raise self._endless(f"a line of more than {MOST_LINE >> 20} MiB", argv)
                 if now - heard > idle_timeout:
                     raise LinkLost(
                         f"Nothing was heard from {self.name} for {idle_timeout:.0f} s.",
@@ -128,8 +139,7 @@ class Connection(ABC):
                     )
                 if now - pinged > PING_S:
                     pinged = now
-                    with suppress(OSError):
-                        process.send(b"\n")
+                    _tell(process, b"")
             status = process.wait(10.0)
             self._check_link(status, "a job", argv)
             if rest:
@@ -137,6 +147,13 @@ class Connection(ABC):
             return Completed(status, b"", process.stderr())
         finally:
             process.close()
+
+    def _endless(self, what: str, argv: Sequence[str]) -> EndlessOutput:
+        return EndlessOutput(
+            f"A command on {self.name} wrote {what}.",
+            where=" ".join(argv)[:200],
+            remedy="look at what answers there: ./inv devices.probe",
+        )
 
     def _check_link(self, status: int, what: str, argv: Sequence[str]) -> None:
         if status == -1 and not self.alive():
@@ -161,7 +178,8 @@ class Connection(ABC):
             self.release()  # an answer that comes later would be taken for the next one's
             raise
         if not answer["ok"]:
-            raise OSError(answer.get("errno") or 5, answer.get("message") or "unknown error")
+            number, said = answer.get("errno"), printable(str(answer.get("message") or "unknown error"))
+            raise OSError(number if isinstance(number, int) and number else 5, said)
         return answer
 
     def release(self) -> None:
@@ -175,12 +193,12 @@ class Connection(ABC):
         if done.status in _ENOENT_STATUS or b"SyntaxError" in done.stderr or b"nknown option" in done.stderr:
             return NoPython(
                 f"No Python 3.8 or later runs as {self.python!r} on {self.name}.",
-                where=said[-1] if said else f"exit status {done.status}",
+                where=printable(said[-1], 300) if said else f"exit status {done.status}",
                 remedy='install python3 on the device, or set python = "/path/to/python3" for it in farm.toml',
             )
         return PushFailed(
             f"A request to Python on {self.name} got no answer (exit status {done.status}).",
-            where=said[-1] if said else "",
+            where=printable(said[-1], 300) if said else "",
             remedy="look at the device: ./inv devices.probe",
         )
 
@@ -208,7 +226,7 @@ class Connection(ABC):
             status = process.wait(10.0)
             self._check_link(status, "fetching a file", ["cat", remote])
             if status != 0:
-                raise FileNotFoundError(2, process.stderr().decode(errors="replace").strip(), remote)
+                raise FileNotFoundError(2, printable(process.stderr().decode(errors="replace").strip()), remote)
             Path(temporary).replace(local)
         finally:
             process.close()
@@ -245,6 +263,13 @@ class Connection(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _tell(process: Process, line: bytes | None) -> None:
+    # It may have ended already: its answer says why.
+    if line is not None:
+        with suppress(OSError):
+            process.send(line.rstrip(b"\n") + b"\n")
 
 
 def _feed(process: Process, data: bytes) -> None:

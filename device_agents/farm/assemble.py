@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from device_agents.farm.intake import Intake
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job
 from device_agents.farm.prepare import RuntimeInfo
-from device_agents.farm.report import Collector, Report, new_id, now
+from device_agents.farm.report import Report, now
 from device_agents.farm.validity import judge
 from device_agents.pack import agent
 
+MEANS = "benchmark_model gives means: p90 and p99 are those of block means"
+NO_ACCURACY = "accuracy was not taken on the phone: benchmark_model returns no outputs"
+
 
 def assemble(
-    entry: DeviceEntry, job: Job, found: Collector, runtimes: Mapping[str, RuntimeInfo], started: str, strange: int
+    entry: DeviceEntry,
+    job: Job,
+    intake: Intake,
+    runtimes: Mapping[str, RuntimeInfo],
+    report: str,
+    started: str,
+    commit: str | None = None,
 ) -> Report:
-    """The report of a job that reached its end. runtimes: by name; strange: lines that the agent didn't write."""
+    """The report of a job that reached its end. runtimes: by name; report: its id; commit: of what measured."""
+    found = intake.collector
     results = list(found.results.values())
     share = found.others_cpu_share()
     problems, warnings = judge(
@@ -31,13 +43,20 @@ def assemble(
         target=job.target,
         emulated=entry.emulated,
     )
-    if strange:
-        warnings.append(f"{strange} lines of the agent's output were not its own and were left out")
+    # Why nothing was measured goes before what follows from it.
+    problems = list(dict.fromkeys([*found.refused, *found.problems, *_misfits(intake), *problems]))
+    if intake.strange:
+        warnings.append(f"{intake.strange} lines of the agent's output were not its own and were left out")
+    if found.canary_model is not None and found.canary_model["error"]:
+        warnings.append(f"the canary model: {found.canary_model['error']}")
     if entry.emulated:
         warnings.append("this device is emulated: its times mean nothing")
+    phone = entry.kind == "adb"
+    if phone:
+        warnings += [MEANS, NO_ACCURACY]
     told = [_told(runtimes[name], results) for name in dict.fromkeys(variant.runtime for variant in job.variants)]
     return Report(
-        id=new_id(started, job.model, job.target),
+        id=report,
         started=started,
         finished=now(),
         model=job.model,
@@ -47,11 +66,12 @@ def assemble(
             "address": entry.where,
             "stand_in": entry.stand_in,
             "emulated": entry.emulated,
+            "identity": _identity(found.facts.get("identity")),
         },
         valid=not problems,
         problems=problems,
         warnings=warnings,
-        agent={"version": found.agent, "sha256": agent().sha256},
+        agent={"version": None if phone else found.agent, "sha256": None if phone else agent().sha256},
         runtime={name: told[0][name] for name in ("name", "version", "numpy", "providers")},
         runtimes=told,
         facts=found.facts,
@@ -63,7 +83,20 @@ def assemble(
         cpus=found.cpus,
         others_cpu_share=share,
         idle_mw=found.idle_mw,
+        purpose=job.purpose,
+        commit=commit,
+        canary_model=found.canary_model,
     )
+
+
+def _misfits(intake: Intake) -> list[str]:
+    """An agent that writes what none writes has not measured as ours does."""
+    count = intake.misfits
+    return [f"{count} of the agent's events were malformed or out of turn and were left out"] if count else []
+
+
+def _identity(told: Any) -> str | None:
+    return told if isinstance(told, str) and re.fullmatch(r"[0-9a-f]{16}", told) else None
 
 
 def _told(info: RuntimeInfo, results: list[dict[str, Any]]) -> dict[str, Any]:

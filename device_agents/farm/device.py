@@ -13,20 +13,25 @@ from typing import Any
 from device_agents.connect import connect
 from device_agents.connect.base import Connection
 from device_agents.errors import (
+    AgentGarbled,
     AgentLost,
+    CommandTimedOut,
     DeviceError,
     DeviceFolderError,
     DeviceRestarted,
+    EndlessOutput,
     LinkLost,
     NoPython,
 )
-from device_agents.farm import shelves
+from device_agents.farm import answers, shelves
 from device_agents.farm.assemble import assemble
-from device_agents.farm.endings import AGAIN, ended_badly, lost
+from device_agents.farm.endings import AGAIN, lost
+from device_agents.farm.intake import Intake, is_step
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
+from device_agents.farm.journal import Journal, journaled
 from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
-from device_agents.farm.report import Collector, Report, now
+from device_agents.farm.report import Report, new_id, now
 from device_agents.pack import agent
 from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
@@ -79,6 +84,7 @@ class Device:
                 where=root,
                 remedy='set root = "/a/writable/folder" for it in farm.toml',
             ) from error
+        hello = answers.checked(entry.name, "hello", hello)
         if tuple(hello["python"][:2]) < _OLDEST_PYTHON:
             raise NoPython(
                 f"The Python on {entry.name} is {'.'.join(map(str, hello['python']))}; the agent needs 3.8 or later.",
@@ -103,15 +109,12 @@ class Device:
         return [self.connection.python, "-I", self._agent, *arguments]
 
     def ask(self, *arguments: str, timeout: float = 120.0) -> dict[str, Any]:
-        """A short command of the agent; the last line before its closing marker. Raises AgentLost, AgentFailed."""
+        """A short command of the agent; the last line before its closing marker, checked and made harmless.
+
+        Raises AgentLost, AgentFailed, AgentGarbled.
+        """
         done = self.connection.run(self._argv(*arguments), timeout=timeout)
-        answers = [event for line in done.stdout.splitlines() if (event := _event(line)) is not None]
-        end = answers[-1] if answers and answers[-1]["kind"] == "end" else None
-        if end is None:
-            raise lost(self.entry.name, done)
-        if not end["ok"]:
-            raise ended_badly(self.entry.name, self.root, end, f"could not do it ({arguments[0]})")
-        return answers[-2] if len(answers) > 1 else {}
+        return answers.answer(self.entry.name, self.root, arguments[0], done)
 
     def probe(self) -> dict[str, Any]:
         """{"facts": what the device is, "state": how it is now}; keys as in a report."""
@@ -162,49 +165,76 @@ class Device:
         """Puts an .npz on the device, named by its digest; the path there."""
         return shelves.push_data(self.connection, self.root, path, self._progress)
 
-    def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:
+    def measure(
+        self,
+        job: Job,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        more: Callable[[list[dict[str, Any]]], int] | None = None,
+        *,
+        commit: str | None = None,
+    ) -> Report:
         """Runs a job under the device's lock; the report says itself whether it is valid.
 
-        on_event gets every event of the agent as it comes. Raises DeviceBusy, AgentLost, LinkLost, CommandTimedOut.
+        on_event gets every event of the agent as it comes; more, where the agent asks for it (Job.ask), the results so
+        far, and says how many processes to measure besides; commit: of the project that measures. The job's journal
+        goes with `Report.write`. Raises DeviceBusy, AgentLost, AgentGarbled, LinkLost, CommandTimedOut, EndlessOutput.
         """
-        folders = {name: self.prepare(name).folder for name in {variant.runtime for variant in job.variants}}
+        used = [*job.variants, *([job.canary] if job.canary else [])]
+        runtimes = {name: self.prepare(name) for name in dict.fromkeys(variant.runtime for variant in used)}
         me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
         self.connection.release()
         started = now()
-        collector = Collector(job)
-        end: dict[str, Any] = {}
-        strange: list[bytes] = []
+        report_id = new_id(started, job.model, job.target)
+        journal = Journal.begin(
+            self._state, report_id, entry=self.entry, job=job, runtimes=runtimes, started=started, commit=commit
+        )
+        intake = Intake(self.entry, job, journal)
         with piece(self._progress, "measure", len(job.variants) * (job.processes * job.blocks + 2)) as shown:
 
-            def take(line: bytes) -> None:
-                event = _event(line)
+            def take(line: bytes) -> bytes | None:
+                event = intake.take(line)
                 if event is None:
-                    strange.append(line[:200])
-                    return
-                if event["kind"] == "end":
-                    end.update(event)
-                collector.take(event)
-                if event["kind"] in ("block", "memory", "accuracy"):
+                    return None
+                if is_step(event):
                     shown.advance(1.0, str(event["name"]))
                 if on_event is not None:
                     on_event(event)
+                if event["kind"] != "look":
+                    return None
+                wanted = more(intake.results()) if more is not None and intake.may_grant() else 0
+                return intake.grant(max(0, wanted))
 
             try:
-                done = self.connection.stream(
-                    self._argv("run", "--root", self.root),
-                    json.dumps(job.request(folders, me)).encode(),
-                    take,
-                    # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.
-                    time_limit=job.wait_s + job.time_limit_s + 120.0,
-                )
-                if not end:
-                    raise lost(self.entry.name, done)
-                if not end["ok"]:
-                    raise ended_badly(self.entry.name, self.root, end, "could not run the job")
+                self._run(job, {name: info.folder for name, info in runtimes.items()}, me, take, intake)
+                intake.check(self.root)
             except (AgentLost, LinkLost) as gone:
-                self._check_restart(collector.facts.get("boot_id"), gone)
+                self._check_restart(intake.collector.facts.get("boot_id"), gone)
                 raise
-        return assemble(self.entry, job, collector, self._runtimes.ready, started, len(strange))
+        return journaled(assemble(self.entry, job, intake, runtimes, report_id, started, commit), journal)
+
+    def _run(
+        self,
+        job: Job,
+        folders: dict[str, str],
+        holder: dict[str, Any],
+        take: Callable[[bytes], bytes | None],
+        intake: Intake,
+    ) -> None:
+        """The agent from the job to its closing marker; what breaks after that takes nothing away."""
+        try:
+            done = self.connection.stream(
+                self._argv("run", "--root", self.root),
+                json.dumps(job.request(folders, holder)).encode(),
+                take,
+                # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.
+                time_limit=job.wait_s + job.cool_s + job.settle_s + job.time_limit_s + 120.0,
+            )
+        except (LinkLost, CommandTimedOut, EndlessOutput, AgentGarbled):
+            if intake.end is None:
+                raise
+        else:
+            if intake.end is None:
+                raise lost(self.entry.name, done)
 
     def _check_restart(self, boot_id: str | None, gone: DeviceError) -> None:
         """Raises DeviceRestarted where the device, as far as it can be reached by now, has another boot than before."""
@@ -213,7 +243,7 @@ class Device:
         try:
             if not self.connection.alive():
                 self._reconnect()
-            now_id = self.probe()["facts"]["boot_id"]
+            now_id = self.probe()["facts"].get("boot_id")
         except DeviceError:
             return  # it is not back yet, if it went: what is known is that it was lost
         if now_id is not None and now_id != boot_id:
@@ -239,15 +269,6 @@ class Device:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _event(line: bytes) -> dict[str, Any] | None:
-    """A line of the agent; None where it is something else's."""
-    try:
-        event = json.loads(line)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
 
 
 def _user() -> str:

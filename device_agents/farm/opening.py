@@ -25,7 +25,7 @@ def open_any(
         return open_device(entry, state=state, cache=cache, progress=progress)
     connection, root = connect(entry, state)
     try:
-        return Phone(entry, connection, root, progress)
+        return Phone(entry, connection, root, progress, state)
     except BaseException:
         connection.close()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import posixpath
 import re
 import socket
@@ -19,12 +20,15 @@ from device_agents.errors import DeviceFolderError, RuntimeUnavailable
 from device_agents.farm import phonelock, shelves
 from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
+from device_agents.farm.intake import Intake, is_step
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
+from device_agents.farm.journal import Journal, journaled
 from device_agents.farm.phoneprobe import probe_phone
 from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
 from device_agents.farm.prepare import RuntimeInfo, Source
-from device_agents.farm.report import Collector, Report, now
+from device_agents.farm.report import Report, new_id, now
+from device_agents.foreign import printable
 from edgewright.files import sha256_file
 from edgewright.progress import Progress, Silent, piece
 
@@ -37,8 +41,6 @@ _GET = (
     "fetch Google's prebuilt android_aarch64_benchmark_model (docs/android.md), then set "
     'benchmark_model = "path" for the phone in farm.toml'
 )
-MEANS = "benchmark_model gives means: p90 and p99 are those of block means"
-NO_ACCURACY = "accuracy was not taken on the phone: benchmark_model returns no outputs"
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,19 @@ class PhoneSystem:
 class Phone:
     """A connected phone. Use it in `with`, by one thread. Raises DeviceFolderError where `root` can't be written."""
 
-    def __init__(self, entry: DeviceEntry, connection: Connection, root: str, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        entry: DeviceEntry,
+        connection: Connection,
+        root: str,
+        progress: Progress | None = None,
+        state: Path | None = None,
+    ) -> None:
+        """state: the project's folder, for the journals of jobs; None keeps none."""
         self.entry = entry
         self.connection = connection
         self._progress = progress or Silent()
+        self._state = state
         self._runtime: RuntimeInfo | None = None
         try:
             hello = connection.place(do="hello", root=root)
@@ -87,7 +98,7 @@ class Phone:
     def sizes(self) -> tuple[dict[str, int], int | None]:
         """(bytes by folder under the root, bytes free on that disk)."""
         done = self.connection.run(["sh", "-c", 'cd "$1" && du -sk -- * 2>/dev/null; exit 0', "sh", self.root])
-        found = re.findall(r"^(\d+)\s+(\S+)$", done.stdout.decode(errors="replace"), re.MULTILINE)
+        found = re.findall(r"^(\d{1,15})\s+(\S+)$", done.stdout.decode(errors="replace"), re.MULTILINE)
         free = self.connection.place(do="free", path=self.root)["free"]
         sizes = {name: int(kib) * 1024 for kib, name in found if name in _FOLDERS}
         if self._runtime is not None and self._runtime.source == "wheel" and "bin" in sizes:
@@ -164,7 +175,7 @@ class Phone:
                 f"There is no benchmark_model on {self.entry.name}.", where=", ".join(places), remedy=_GET
             )
         digest = self.connection.run(["sh", "-c", f"sha256sum < {quote(remote)}"]).stdout.split()[:1]
-        return self._tried(remote, digest[0].decode() if digest else "", False)
+        return self._tried(remote, digest[0].decode(errors="replace") if digest else "", False)
 
     def _tried(self, remote: str, digest: str, sent: bool) -> RuntimeInfo:
         self.connection.run(["chmod", "755", remote])
@@ -179,7 +190,7 @@ class Phone:
             lines = said.strip().splitlines()
             raise RuntimeUnavailable(
                 f"The benchmark_model on {self.entry.name} (a {self.system.machine}) does not run.",
-                where=f"{remote}: {lines[-1][:300] if lines else f'exit status {done.status}'}",
+                where=f"{remote}: {printable(lines[-1], 300) if lines else f'exit status {done.status}'}",
                 remedy=_GET,
             )
         ours = self.entry.benchmark_model is not None
@@ -196,36 +207,51 @@ class Phone:
         """Puts a file on the phone, named by its digest; the path there."""
         return shelves.push_data(self.connection, self.root, path, self._progress)
 
-    def measure(self, job: Job, on_event: Callable[[dict[str, Any]], None] | None = None) -> Report:
+    def measure(
+        self,
+        job: Job,
+        on_event: Callable[[dict[str, Any]], None] | None = None,
+        more: Callable[[list[dict[str, Any]]], int] | None = None,
+        *,
+        commit: str | None = None,
+    ) -> Report:
         """Runs a job under the phone's lock; the report says itself whether it is valid.
 
-        on_event gets every event as it comes. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable.
+        As Device.measure. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable, AgentGarbled.
         """
         program = posixpath.join(self.prepare(NAME).folder, NAME)
         me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
         started = now()
-        collector = Collector(job)
+        report_id = new_id(started, job.model, job.target)
+        others = {one.runtime: RuntimeInfo(one.runtime, "", "", "", False, "device") for one in job.variants}
+        runtimes = others | {NAME: self.prepare(NAME)}
+        journal = Journal.begin(
+            self._state, report_id, entry=self.entry, job=job, runtimes=runtimes, started=started, commit=commit
+        )
+        intake = Intake(self.entry, job, journal)
         with piece(self._progress, "measure", len(job.variants) * (job.processes * job.blocks + 1)) as shown:
 
-            def take(event: dict[str, Any]) -> None:
-                collector.take(event)
-                if event["kind"] in ("block", "memory"):
+            def take(told: dict[str, Any]) -> None:
+                # As a line: what a phone tells passes the same checks, and its journal reads like any other.
+                event = intake.take(json.dumps(told).encode())
+                if event is None:
+                    return
+                if is_step(event):
                     shown.advance(1.0, str(event["name"]))
                 if on_event is not None:
                     on_event(event)
 
-            with phonelock.PhoneLock(self.connection, self.root, me, job.wait_s) as shell:
-                PhoneSession(shell, job, self.root, program, take).run()
-        return self._report(job, collector, started)
+            def ask(done: int) -> int:
+                take({"kind": "look", "processes": done})
+                wanted = max(0, more(intake.results())) if more is not None else 0
+                intake.grant(wanted)
+                return wanted
 
-    def _report(self, job: Job, found: Collector, started: str) -> Report:
-        """As of a device with an agent, and what is different here said."""
-        others = {one.runtime: RuntimeInfo(one.runtime, "", "", "", False, "device") for one in job.variants}
-        report = assemble(self.entry, job, found, others | {NAME: self.prepare(NAME)}, started, 0)
-        report.device["address"] = self.entry.where
-        report.agent = {"version": None, "sha256": None}
-        report.warnings += [MEANS, NO_ACCURACY]
-        return report
+            with phonelock.PhoneLock(self.connection, self.root, me, job.wait_s) as shell:
+                PhoneSession(shell, job, self.root, program, take, ask).run()
+                take({"kind": "end", "ok": True})
+        intake.check(self.root)
+        return journaled(assemble(self.entry, job, intake, runtimes, report_id, started, commit), journal)
 
     def close(self) -> None:
         """Ends the connection."""

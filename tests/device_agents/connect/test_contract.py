@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from device_agents.connect import base
 from device_agents.connect.base import Connection
-from device_agents.errors import CommandTimedOut, LinkLost, NoPython, PushFailed
+from device_agents.errors import CommandTimedOut, EndlessOutput, LinkLost, NoPython, PushFailed
 from edgewright.files import sha256_bytes, sha256_file
 
 HOSTILE = [
@@ -88,6 +89,36 @@ def test_stream_hands_on_lines_that_are_no_text(connection: Connection) -> None:
     lines: list[bytes] = []
     connection.stream(["printf", "\\377\\000\\n\\n{}\\n"], b"", lines.append)
     assert lines == [b"\xff\x00", b"", b"{}"]
+
+
+def test_stream_sends_what_a_line_is_answered_with(connection: Connection) -> None:
+    lines: list[bytes] = []
+
+    def answer(line: bytes) -> bytes | None:
+        lines.append(line)
+        return b"more" if line == b"ask" else None
+
+    script = "read first; echo ask; read second; echo got $second; if read -t 0.3 third; then echo eof; fi"
+    assert connection.stream(["bash", "-c", script], b"hello", answer, idle_timeout=20).status == 0
+    assert lines == [b"ask", b"got more"]
+
+
+def test_stream_that_ends_before_it_hears_the_answer_is_no_error(connection: Connection) -> None:
+    connection.stream(["sh", "-c", "read first; echo ask; exec true"], b"", lambda line: b"x" * 1_000_000)
+
+
+def test_stream_of_a_line_without_end_is_cut(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MOST_LINE", 1 << 20)
+    with pytest.raises(EndlessOutput, match="a line of more than 1 MiB"):
+        connection.stream(["cat", "/dev/zero"], b"", lambda line: None)
+    assert connection.run(["echo", "still here"]).stdout == b"still here\n"
+
+
+def test_run_that_answers_without_end_is_cut(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "MOST_OUTPUT", 1 << 20)
+    with pytest.raises(EndlessOutput, match="more than 1 MiB"):
+        connection.run(["cat", "/dev/zero"])
+    assert connection.run(["echo", "still here"]).stdout == b"still here\n"
 
 
 def test_stream_that_goes_silent_ends_by_the_watchdog(connection: Connection) -> None:
