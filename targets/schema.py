@@ -151,6 +151,9 @@ class Target(_Strict):
     )
     threads: int = Field(1, ge=1, le=64)
     cpus: Literal["auto"] | tuple[int, ...] = Field("auto", description="cores to pin to; auto takes the idlest")
+    start_below_c: float | None = Field(
+        None, gt=0, lt=150, description="a job waits until the device is cooler than this, degC; left out: 80"
+    )
     limits: Limits = Limits()
     sensors: Sensors = Sensors()
 

@@ -1,16 +1,19 @@
-"""The host at the other end: shows it that the agent lives, and ends everything when the host is gone."""
+"""The host at the other end: shows it that the agent lives, hears whether it wants more, ends all when it is gone."""
 
 from __future__ import annotations
 
+import json
 import os
+import queue
 import sys
 import threading
 import time
-from typing import Callable
+from typing import Callable, Optional
 
 from .lines import Lines
 
 _BEAT_S = 5.0
+_LONGEST_LINE = 1 << 16
 
 
 class Host:
@@ -26,6 +29,14 @@ class Host:
         self._silence_s = silence_s
         self._stop = stop
         self._heard = time.monotonic()
+        self._answers: queue.Queue[int] = queue.Queue()
+
+    def more(self) -> int:
+        """How many processes more the host wants, once it was asked; 0 where it doesn't say within its silence."""
+        try:
+            return self._answers.get(timeout=self._silence_s)
+        except queue.Empty:
+            return 0
 
     def watch(self) -> None:
         """Starts both threads."""
@@ -34,8 +45,18 @@ class Host:
 
     def _listen(self) -> None:
         # The descriptor, not sys.stdin: a thread that holds a stream's lock at exit makes the interpreter abort.
-        while os.read(self._requests, 4096):
+        rest = b""
+        while True:
+            data = os.read(self._requests, 4096)
+            if not data:
+                break
             self._heard = time.monotonic()
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[-_LONGEST_LINE:]
+            for line in lines:
+                wanted = _wanted(line)
+                if wanted is not None:
+                    self._answers.put(wanted)
         self._gone("it closed the connection")
 
     def _beat(self) -> None:
@@ -58,3 +79,12 @@ class Host:
         except (OSError, ValueError):
             pass
         os._exit(4)
+
+
+def _wanted(line: bytes) -> Optional[int]:
+    """k of an answer {"more": k}; None for the empty lines by which the host only shows that it lives."""
+    try:
+        wanted = json.loads(line.decode())["more"]
+        return max(0, int(wanted))
+    except (ValueError, KeyError, TypeError):
+        return None

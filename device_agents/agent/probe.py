@@ -37,6 +37,7 @@ def facts(sysroot: str = "/") -> Dict[str, Any]:
         "libc": "-".join(platform.libc_ver()).strip("-") or None,
         "board": linux.board(sysroot),
         "boot_id": linux.boot_id(sysroot),
+        "identity": linux.identity(sysroot, (properties or {}).get("ro.serialno")),
         "pinning": _pinning(),
         "l4t": jetson.l4t(read_text(sysroot, "etc/nv_tegra_release") or ""),
         "power_modes": jetson.power_modes(read_text(sysroot, "etc/nvpmodel.conf") or ""),

@@ -8,6 +8,9 @@ from typing import Any, Callable, Dict, List
 
 Call = Callable[[], object]
 
+_STEADY = 0.03
+_LEAST_WINDOW = 5
+
 
 def timer_resolution_ns() -> int:
     """The smallest step that perf_counter_ns was seen to take."""
@@ -20,16 +23,35 @@ def timer_resolution_ns() -> int:
     return min(steps)
 
 
-def warm_up(call: Call, runs: int, seconds: float) -> int:
-    """Calls until both `runs` and `seconds` are met, but no longer than 10 s or 20 times `seconds`; the calls made."""
+def warm_up(call: Call, runs: int, seconds: float) -> Dict[str, Any]:
+    """Calls until `runs` and `seconds` are met and a call takes as long as it did: {"calls", "seconds", "stable"}.
+
+    Stable is a median over a quarter of `seconds` (five calls at least) within 3 % of the one before it. A model that
+    doesn't settle is given up on after five times `seconds`, and one whose calls are slow after 10 s or 20 times
+    `seconds`.
+    """
     began = time.perf_counter()
-    done = 0
-    while done < runs or time.perf_counter() - began < seconds:
-        call()
-        done += 1
-        if time.perf_counter() - began > max(10.0, 20 * seconds):
+    done, last, stable = 0, 0.0, not (runs or seconds)
+    spent = 0.0
+    while done < runs or spent < seconds or not stable:
+        times = _window(call, seconds / 4, runs - done if done < runs and not seconds else _LEAST_WINDOW)
+        done += len(times)
+        now = times[len(times) // 2]
+        stable = abs(now - last) <= _STEADY * last
+        last = now
+        spent = time.perf_counter() - began
+        if spent > max(10.0, 20 * seconds) or (done >= runs and spent > 5 * seconds):
             break
-    return done
+    return {"calls": done, "seconds": round(spent, 4), "stable": stable}
+
+
+def _window(call: Call, seconds: float, least: int) -> List[int]:
+    """Times of calls over `seconds`, at least `least`, in rising order."""
+    times: List[int] = []
+    began = time.perf_counter()
+    while len(times) < least or time.perf_counter() - began < seconds:
+        times.append(_once(call))
+    return sorted(times)
 
 
 def repeat(call: Call, seconds: float) -> int:
@@ -43,7 +65,7 @@ def repeat(call: Call, seconds: float) -> int:
 
 
 def batch_for(call: Call, resolution_ns: int) -> int:
-    """Calls per sample: 1, unless one call is under 100 times what the timer can tell apart."""
+    """Calls per sample: as many as take 100 times what the timer can tell apart; mostly 1."""
     quickest = min(_once(call) for _ in range(5))
     return max(1, -(-100 * resolution_ns // max(quickest, 1)))
 

@@ -64,7 +64,7 @@ class Worker:
         }
 
     def warm(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        return {"calls": timing.warm_up(self._call, request["runs"], request["seconds"])}
+        return timing.warm_up(self._call, request["runs"], request["seconds"])
 
     def block(self, request: Dict[str, Any]) -> Dict[str, Any]:
         began = time.process_time_ns()

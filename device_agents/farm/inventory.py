@@ -121,7 +121,7 @@ class Inventory:
             raise FarmFileError(
                 f"The farm file is no valid TOML: {error}", where=str(path), remedy="correct that line"
             ) from error
-        unknown = sorted(set(tables) - {"devices"})
+        unknown = sorted(set(tables) - {"devices", "ledger"})
         if unknown or not isinstance(tables.get("devices", {}), dict):
             raise FarmFileError(
                 f"Unknown key {unknown[0]!r}." if unknown else "`devices` must be a table.",

@@ -13,13 +13,14 @@ the Bootstrap", The American Statistician 69(4), 2015: a percentile interval is 
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 from typing import Any, Literal
+
+from device_agents.farm.student import quantile
 
 Comparison = Literal["faster", "slower", "same", "undecided"]
 
@@ -28,7 +29,8 @@ THRESHOLD = 0.02
 
 _RESAMPLES = 1000
 _MAX_WORK = 600_000
-"""Walsh averages per interval: keeps the largest jobs within about a second of pure Python."""
+"""Walsh averages per interval: keeps the largest jobs within about half a second of pure Python."""
+_NORMAL_975 = 1.959964
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Base time / variant time (above 1: the variant is faster) with its 95 % interval."""
+    """Base time / variant time (above 1: the variant is faster) and its interval: of 95 % if nothing else is said."""
 
     value: float
     low: float
@@ -100,18 +102,28 @@ def latency(result: Mapping[str, Any]) -> Latency | None:
     return Latency(percentile(times, 0.5), percentile(times, 0.9), percentile(times, 0.99), len(times))
 
 
-def speedup(base_result: Mapping[str, Any], result: Mapping[str, Any], seed: int = 0) -> Ratio | None:
-    """Base time / variant time with its 95 % interval, the same for the same samples and seed.
+def speedup(
+    base_result: Mapping[str, Any], result: Mapping[str, Any], seed: int = 0, confidence: float = 0.95
+) -> Ratio | None:
+    """Base time / variant time with its interval, the same for the same samples and seed.
 
     Both are results of one report; pairs are blocks of the same process and round. None with fewer than two pairs:
     one pair tells nothing about its own spread.
     """
     groups = _log_ratios(block_medians(base_result.get("blocks") or []), block_medians(result.get("blocks") or []))
+    return ratio_of(groups, seed, confidence)
+
+
+def ratio_of(groups: list[list[float]], seed: int = 0, confidence: float = 0.95) -> Ratio | None:
+    """The ratio of log ratios that came in groups: those of one group share what they don't share with another's.
+
+    The estimate is the Hodges-Lehmann one over the groups' own; None with fewer than two log ratios in all.
+    """
     if sum(map(len, groups)) < 2:
         return None
-    centre = _hodges_lehmann([value for group in groups for value in group])
+    centre = _centre(groups)
     low, high = _interval(groups, random.Random(seed))
-    wider = _widening(groups)
+    wider = _widening(groups, confidence)
     # The estimate always lies inside: a resampled interval of a skewed handful may miss it.
     low, high = min(centre + (low - centre) * wider, centre), max(centre + (high - centre) * wider, centre)
     return Ratio(math.exp(centre), _exp(low), _exp(high))
@@ -159,46 +171,36 @@ def _hodges_lehmann(values: Sequence[float]) -> float:
     return median([(a + b) / 2 for i, a in enumerate(values) for b in values[i:]])
 
 
+def _centre(groups: list[list[float]]) -> float:
+    """Of the groups' own estimates: a group with more blocks than another weighs no more."""
+    if len(groups) == 1:
+        return _hodges_lehmann(groups[0])
+    return _hodges_lehmann([_hodges_lehmann(group) for group in groups])
+
+
 def _interval(groups: list[list[float]], rng: random.Random) -> tuple[float, float]:
-    count = sum(map(len, groups))
-    resamples = max(200, min(_RESAMPLES, _MAX_WORK // (count * (count + 1) // 2)))
-    centres = []
-    for _ in range(resamples):
-        drawn: list[float] = []
-        for group in rng.choices(groups, k=len(groups)):
-            drawn += rng.choices(group, k=len(group))
-        centres.append(_hodges_lehmann(drawn))
-    centres.sort()
+    """The central 95 % of the bootstrap's estimates."""
+    sizes = [len(group) for group in groups] + [len(groups)]
+    resamples = max(200, min(_RESAMPLES, _MAX_WORK // sum(size * (size + 1) // 2 for size in sizes)))
+    centres = sorted(
+        _centre([rng.choices(group, k=len(group)) for group in rng.choices(groups, k=len(groups))])
+        for _ in range(resamples)
+    )
     return percentile(centres, 0.025), percentile(centres, 0.975)
 
 
-def _widening(groups: list[list[float]]) -> float:
-    """How much a percentile interval of so few groups is too narrow: Student's t over the normal quantile, at
-    Satterthwaite's degrees of freedom for the share of the variance that lies between processes, and that share's
-    (n - 1) / n bias undone."""
+def _widening(groups: list[list[float]], confidence: float) -> float:
+    """From a percentile interval of 95 % to one of `confidence` that holds for so few groups: Student's t over the
+    normal quantile, at Satterthwaite's degrees of freedom for the share of the variance that lies between processes,
+    and that share's (n - 1) / n bias undone."""
     many = [group for group in groups if len(group) > 1]
     within_df = sum(len(group) - 1 for group in many)
     if len(groups) < 2:
-        return _student_t(within_df) / _student_t(math.inf)
+        return quantile(confidence, within_df) / _NORMAL_975
     share = 1.0
     if many:
         within = sum(variance(group) * (len(group) - 1) for group in many) / within_df
         between = variance([fmean(group) for group in groups]) * fmean(map(len, groups))
         share = max(0.0, 1 - within / between) if between > 0 else 0.0
     freedom = 1 / (share**2 / (len(groups) - 1) + ((1 - share) ** 2 / within_df if within_df else 0.0))
-    return _student_t(freedom) / _student_t(math.inf) / math.sqrt(1 - share / len(groups))
-
-
-_T_975 = ((1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (5, 2.571), (6, 2.447), (8, 2.306), (10, 2.228), (15, 2.131))
-_T_975_FAR = ((20, 2.086), (30, 2.042), (60, 2.000), (120, 1.980), (math.inf, 1.960))
-
-
-def _student_t(freedom: float) -> float:
-    """The 97.5 % quantile of Student's t, from a table, linear in 1 / freedom between its rows."""
-    table = _T_975 + _T_975_FAR
-    freedom = max(freedom, 1.0)
-    for (less, above), (more, below) in itertools.pairwise(table):
-        if freedom <= more:
-            part = (1 / less - 1 / freedom) / (1 / less - 1 / more)
-            return above + (below - above) * part
-    return table[-1][1]
+    return quantile(confidence, round(freedom, 3)) / _NORMAL_975 / math.sqrt(1 - share / len(groups))

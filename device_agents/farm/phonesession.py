@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import Any
 
+from device_agents.agent.canary import BOUND, Usual
+from device_agents.agent.crew import CANARY_PROCESSES
+from device_agents.agent.race import MOST_AGAIN
 from device_agents.connect.shell import Shell
 from device_agents.farm import benchmark_model
 from device_agents.farm.benchmark_model import Failed
@@ -37,16 +40,28 @@ class _Racer:
 
 
 class PhoneSession:
-    """shell: the one that holds the phone's lock; program: benchmark_model there; tell: gets every event."""
+    """shell: the one that holds the phone's lock; program: benchmark_model there; tell: gets every event; ask: how many
+    processes more, once so many are done (Job.ask)."""
 
-    def __init__(self, shell: Shell, job: Job, root: str, program: str, tell: Callable[[Json], None]) -> None:
+    def __init__(
+        self,
+        shell: Shell,
+        job: Job,
+        root: str,
+        program: str,
+        tell: Callable[[Json], None],
+        ask: Callable[[int], int] = lambda done: 0,
+    ) -> None:
         self._shell = shell
         self._job = job
         self._root = root
         self._program = program
         self._tell = tell
+        self._ask = ask
         self._deadline = time.monotonic() + job.time_limit_s
         self._racers = [_Racer(variant) for variant in job.variants]
+        self._canary_model = _Racer(job.canary) if job.canary else None
+        self._usual = Usual()
         self._cpus: list[int] = []
         self._pinned = False
         self._bounded = False
@@ -70,27 +85,42 @@ class PhoneSession:
             }
         )
         self._pinned = pin(self._shell, self._cpus)
-        for racer in self._racers:
+        for racer in self._racing(0):
             try:
                 if racer.variant.runtime != benchmark_model.NAME:
                     raise Failed(f"{racer.variant.runtime} {NEEDS_PYTHON}")
                 racer.path = self._checked(racer.variant)
             except Failed as failed:
                 self._failed(racer, str(failed))
-        for process in range(job.processes):
-            for number in range(job.blocks):
-                self._canary(process, number, "before")
-                for position, racer in enumerate(self._live() if number % 2 == 0 else self._live()[::-1]):
-                    self._block(racer, process, number, position)
-                self._canary(process, number, "after")
+        done, wanted = 0, job.processes
+        while done < wanted and self._live():
+            self._race(done)
+            done += 1
+            if done == wanted and job.ask and time.monotonic() < self._deadline:
+                wanted += self._ask(done)
         for racer in self._live():
             self._tell(
                 {"kind": "memory", "name": racer.variant.name, "peak_bytes": racer.peak_bytes, "base_bytes": None}
             )
         self._tell({"kind": "state", "state": probe_phone(self._shell, self._root)[1]})
 
+    def _race(self, process: int) -> None:
+        """One round of blocks; benchmark_model is a fresh process for every block anyway."""
+        for number in range(self._job.blocks):
+            ratio = self._canary(process, number, "before")
+            order = self._racing(process)
+            for position, racer in enumerate(order if number % 2 == 0 else order[::-1]):
+                ratio = self._block(racer, process, number, position, ratio)
+            self._canary(process, number, "after")
+
     def _live(self) -> list[_Racer]:
         return [racer for racer in self._racers if racer.error is None]
+
+    def _racing(self, process: int) -> list[_Racer]:
+        """Those, and the canary model behind them, as agent/crew.py has it."""
+        canary = self._canary_model
+        runs = canary is not None and canary.error is None and process < CANARY_PROCESSES
+        return self._live() + ([canary] if canary and runs and self._live() else [])
 
     def _failed(self, racer: _Racer, message: str) -> None:
         racer.error = message
@@ -114,21 +144,49 @@ class PhoneSession:
             raise Failed(f"the model file on the phone is corrupted (its digest is not the manifest's): {path}")
         return path
 
-    def _block(self, racer: _Racer, process: int, number: int, position: int) -> None:
+    def _block(self, racer: _Racer, process: int, number: int, position: int, before: float | None) -> float | None:
+        """One block, done again while the canary is over its bound; before: what it took at last, over the usual one.
+
+        Returns what it took after it.
+        """
+        for attempt in range(MOST_AGAIN + 1):
+            try:
+                began = time.monotonic_ns()
+                run = self._run(racer.path)
+                wall = time.monotonic_ns() - began
+            except Failed as failed:
+                self._failed(racer, str(failed))
+                return before
+            after = self._read()
+            found = [ratio for ratio in (before, after and after[1]) if ratio is not None]
+            ratio = max(found) if found else None
+            kept = ratio is None or ratio <= BOUND or attempt == MOST_AGAIN
+            self._told(
+                racer, process, number, position, run, wall, {"attempt": attempt, "canary_ratio": ratio, "kept": kept}
+            )
+            before = after and after[1]
+            if kept or racer.error is not None:
+                break
+        return before
+
+    def _told(
+        self,
+        racer: _Racer,
+        process: int,
+        number: int,
+        position: int,
+        told: tuple[benchmark_model.Run, Ticks, Ticks, int | None],
+        wall: int,
+        worth: Json,
+    ) -> None:
         """One run of benchmark_model: its mean over `count` calls is one sample."""
         job, name = self._job, racer.variant.name
-        try:
-            began = time.monotonic_ns()
-            run, before, after, own = self._run(racer.path)
-            wall = time.monotonic_ns() - began
-        except Failed as failed:
-            self._failed(racer, str(failed))
-            return
+        run, before, after, own = told
         if job.memory_limit_bytes is not None and (run.peak_bytes or 0) > job.memory_limit_bytes:
             self._failed(racer, f"it took {run.peak_bytes} bytes of memory; the limit is {job.memory_limit_bytes}")
             return
         racer.peak_bytes = max((peak for peak in (racer.peak_bytes, run.peak_bytes) if peak is not None), default=None)
-        if number == 0:
+        if number == 0 and worth["attempt"] == 0:
             self._tell(
                 {
                     "kind": "loaded",
@@ -156,6 +214,7 @@ class PhoneSession:
                 "energy": None,
                 "others_ns": watched[0] * _TICK_NS - own if watched is not None and own is not None else None,
                 "watched_ns": watched[1] * _TICK_NS if watched is not None else 0,
+                **worth,
             }
         )
 
@@ -187,16 +246,22 @@ class PhoneSession:
             raise Failed(f"benchmark_model's output can't be understood: {_line(said)}")
         return benchmark_model.parse(parts[1], status), ticks(parts[0]), ticks(parts[2]), cpu_ns(parts[3])
 
-    def _canary(self, process: int, number: int, when: str) -> None:
-        """A fixed loop of the shell's own, the quickest of three; left out where the phone's clock has only seconds."""
+    def _canary(self, process: int, number: int, when: str) -> float | None:
+        """The canary, told; what it took over its usual time."""
+        found = self._read()
+        if found is None:
+            return None
+        self._tell({"kind": "canary", "process": process, "round": number, "when": when, "ns": found[0]})
+        return found[1]
+
+    def _read(self) -> tuple[int, float] | None:
+        """(ns, over the usual one) of a fixed loop of the shell's own, the quickest of three; None where the phone's
+        clock has only seconds."""
         loop = f"i=0; while [ $i -lt {_CANARY_STEPS} ]; do i=$((i+1)); done"
         _, said = self._shell.run(f"for go in 1 2 3; do date +%s%N; {loop}; date +%s%N; done")
         times = [int(text) for text in said.split() if re.fullmatch(rb"\d{18,20}", text)]
-        if (
-            len(times) == 6
-            and (took := min(end - begin for begin, end in zip(times[::2], times[1::2], strict=True))) > 0
-        ):
-            self._tell({"kind": "canary", "process": process, "round": number, "when": when, "ns": took})
+        took = min((end - begin for begin, end in zip(times[::2], times[1::2], strict=False)), default=0)
+        return (took, round(self._usual.add(took), 4)) if len(times) == 6 and took > 0 else None
 
 
 def _line(said: bytes) -> str:

@@ -22,7 +22,7 @@ def install(connection: Connection, root: str, folder: Path, progress: Progress)
     connection.push(bundle.model_file, f"{remote}/{manifest.file}", manifest.sha256, progress)
     # The manifest last: where it lies, the model lies too.
     connection.push(folder / MANIFEST, f"{remote}/{MANIFEST}", bundle.digest)
-    return RemoteBundle(digest=bundle.digest, path=remote)
+    return RemoteBundle(digest=bundle.digest, path=remote, bytes=manifest.bytes)
 
 
 def push_data(connection: Connection, root: str, path: Path, progress: Progress) -> str:

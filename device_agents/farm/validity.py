@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from statistics import median
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +15,13 @@ CANARY_RUN = 3
 CANARY_SHARE = 0.2
 OTHERS_INVALID = 0.5
 OTHERS_WARNING = 0.1
+BLOCK_BOUND = 1.10
+UNSTEADY_INVALID = 0.5
+UNSTEADY_WARNING = 0.1
+HELD_INVALID = 0.2
+HELD_WARNING = 0.1
+"""Of the time of a job's blocks, what the core stood idle though its worker had work for it. As a rule it is under a
+hundredth; the tick of the kernel's clock blurs it by some more."""
 
 # Android's status from which on it slows the chip down; at 1 it only begins to.
 MODERATE = 2
@@ -156,6 +163,34 @@ def canary_findings(canary: list[dict[str, Any]]) -> tuple[list[str], list[str]]
     return [], []
 
 
+def unsteady_findings(results: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """(problems, warnings) of blocks that stayed beside a slower canary however often they were done again."""
+    ratios = [
+        block["canary_ratio"]
+        for result in results
+        for block in result["blocks"]
+        if block.get("canary_ratio") is not None
+    ]
+    slow = sum(ratio > BLOCK_BOUND for ratio in ratios)
+    if not ratios or slow < UNSTEADY_WARNING * len(ratios):
+        return [], []
+    text = f"the device was slower than its own best beside {slow} of {len(ratios)} blocks, though they were done again"
+    return ([text], []) if slow > UNSTEADY_INVALID * len(ratios) else ([], [text])
+
+
+def held_findings(results: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """(problems, warnings) of cores that stood idle in the middle of blocks."""
+    shares = [block["held"] for result in results for block in result["blocks"] if block.get("held") is not None]
+    share = fmean(shares) if shares else 0.0
+    if share <= HELD_WARNING:
+        return [], []
+    text = (
+        f"the device's processes were held back for {share:.0%} of the time "
+        "(a CPU quota, or a virtual machine that is paused): the model can't be told from that"
+    )
+    return ([text], []) if share > HELD_INVALID else ([], [text])
+
+
 def others_findings(share: float | None) -> tuple[list[str], list[str]]:
     """(problems, warnings) of the share of the measured cores that others took."""
     if share is None:
@@ -187,7 +222,13 @@ def judge(
         return _of_answers(before, after, results)
     problems = throttle_problems(before, after) + change_problems(before, after)
     warnings = drift_warnings(before, after)
-    for found in (thermal_findings(before, after), canary_findings(canary), others_findings(share)):
+    for found in (
+        thermal_findings(before, after),
+        canary_findings(canary),
+        unsteady_findings(results),
+        held_findings(results),
+        others_findings(share),
+    ):
         problems += found[0]
         warnings += found[1]
     for result in results:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from typing import Callable, Dict, List, Optional
@@ -22,6 +23,16 @@ def board(sysroot: str) -> Optional[str]:
         if text:
             return text
     return None
+
+
+def identity(sysroot: str, serial: Optional[str] = None) -> Optional[str]:
+    """16 hex digits that tell this board from another: of its serial number, else of its installation's id.
+
+    A digest, since a report travels further than a serial number should. serial: what else knows it (Android).
+    """
+    paths = ("proc/device-tree/serial-number", "sys/class/dmi/id/product_uuid", "etc/machine-id")
+    told = serial or next((text for text in (read_text(sysroot, path) for path in paths) if text), None)
+    return hashlib.sha256(told.encode()).hexdigest()[:16] if told else None
 
 
 def cpu_model(sysroot: str) -> Optional[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from device_agents.agent import cpus, probe
 from device_agents.agent.power import Sampler
-from device_agents.agent.probes import source
+from device_agents.agent.probes import linux, source
 from device_agents.pack import agent
 from tests.device_agents.agent.pythons import HOW, python
 from tests.device_agents.agent.trees import RECORDED, program, recorded, write
@@ -42,10 +42,25 @@ def test_facts_of_a_raspberry_pi() -> None:
         "os": "Debian GNU/Linux 12 (bookworm)",
         "board": "Raspberry Pi 4 Model B Rev 1.4",
         "boot_id": "1b5f0b2e-0000-4000-8000-000000000004",
+        "identity": "a438f8ac132a3df9",
         "l4t": None,
         "power_modes": None,
         "android": None,
     }
+
+
+def test_identity_is_a_digest_of_the_serial_number_and_another_board_has_another(tmp_path: Path) -> None:
+    def identity(serial: str) -> str | None:
+        found = tmp_path / "proc" / "device-tree"
+        found.mkdir(parents=True, exist_ok=True)
+        (found / "serial-number").write_text(serial)
+        return linux.identity(str(tmp_path))
+
+    one = identity("10000000a1b2c3d4\0")
+    assert one is not None and "a1b2c3d4" not in one
+    assert identity("10000000a1b2c3d4\0") == one != identity("10000000a1b2c3d5\0")
+    assert linux.identity(str(tmp_path / "nothing")) is None
+    assert linux.identity(str(tmp_path / "nothing"), "serial") is not None
 
 
 def test_facts_of_a_jetson_tell_release_and_modes() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+
+import pytest
 
 from device_agents.agent import timing
 
@@ -19,16 +22,54 @@ class _Counted:
 
 
 def test_warm_up_meets_count_and_time() -> None:
-    assert timing.warm_up(_Counted(), 7, 0.0) >= 7
+    assert timing.warm_up(_Counted(), 7, 0.0)["calls"] >= 7
     slow = _Counted(0.01)
-    began = time.perf_counter()
-    assert timing.warm_up(slow, 1, 0.1) == slow.calls
-    assert time.perf_counter() - began >= 0.1
+    found = timing.warm_up(slow, 1, 0.1)
+    assert found["calls"] == slow.calls
+    assert found["seconds"] >= 0.1
 
 
 def test_warm_up_of_nothing_calls_nothing() -> None:
     call = _Counted()
-    assert timing.warm_up(call, 0, 0.0) == call.calls == 0
+    assert timing.warm_up(call, 0, 0.0)["calls"] == call.calls == 0
+
+
+class _Clock:
+    """Stands for perf_counter: time passes only where a call takes some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes: Callable[[int], float]) -> None:
+        self.now = 0.0
+        self.calls = 0
+        self._takes = takes
+        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: int(self.now * 1e9))
+
+    def __call__(self) -> None:
+        self.now += self._takes(self.calls)
+        self.calls += 1
+
+
+def test_warm_up_goes_on_until_a_call_takes_as_long_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred calls that get quicker by two per cent each, then steady ones: count and time are met long before."""
+    call = _Clock(monkeypatch, lambda number: 0.001 * 0.98 ** min(number, 100))
+    found = timing.warm_up(call, 10, 0.02)
+    assert found["stable"]
+    assert call.calls >= 100
+    steady = _Clock(monkeypatch, lambda number: 0.001)
+    assert timing.warm_up(steady, 10, 0.02)["stable"]
+    assert steady.calls < 40
+
+
+def test_warm_up_of_a_model_that_never_settles_ends_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    call = _Clock(monkeypatch, lambda number: 0.001 * 1.02**number)
+    found = timing.warm_up(call, 10, 0.1)
+    assert not found["stable"]
+    assert found["seconds"] < 1.5
+
+
+def test_warm_up_of_a_slow_model_ends_at_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = timing.warm_up(_Clock(monkeypatch, lambda number: 4.0), 10, 0.3)
+    assert found["calls"] <= 10 + 2
 
 
 def test_batch_is_one_where_the_timer_can_tell() -> None:

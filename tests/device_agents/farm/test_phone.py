@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 
 from device_agents.bundle import Bundle, Tensor, write_bundle
+from device_agents.connect import connect
 from device_agents.errors import DeviceBusy, DeviceError, DeviceFolderError, LinkLost, RuntimeUnavailable
+from device_agents.farm.assemble import MEANS, NO_ACCURACY
 from device_agents.farm.inventory import DeviceEntry, Inventory
 from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.opening import open_any
 from device_agents.farm.paired import latency, speedup
-from device_agents.farm.phone import MEANS, NO_ACCURACY, Phone
+from device_agents.farm.phone import Phone
+from device_agents.farm.recovery import RECOVERED, recover
 from device_agents.farm.report import Report
 from device_agents.farm.setup import setup, undo
 from device_agents.farm.trust import next_untrusted
@@ -52,7 +55,7 @@ def phone(double: PhoneDouble) -> Iterator[Phone]:
 
 
 def _open(entry: DeviceEntry) -> Phone:
-    found = open_any(entry)
+    found = open_any(entry, state=Path(os.environ["EDGEWRIGHT_STATE"]))
     assert isinstance(found, Phone)
     return found
 
@@ -91,7 +94,8 @@ def test_measure_gives_a_report_of_means(phone: Phone, tmp_path: Path) -> None:
     job = _job(phone, _bundle(tmp_path, "a"), _bundle(tmp_path, "b"), blocks=2)
     report = phone.measure(job, events.append)
     _check_measured(report)
-    assert [event["name"] for event in events if event["kind"] == "block"] == ["a", "b", "b", "a"]
+    kept = [event["name"] for event in events if event["kind"] == "block" and event["kept"]]
+    assert kept == ["a", "b", "b", "a"]
     for result in report.results:
         found = latency(result)
         assert found is not None and found.n == 2 and found.p50_ms > 0
@@ -112,6 +116,32 @@ def test_measure_gives_a_report_of_means(phone: Phone, tmp_path: Path) -> None:
     assert len(report.canary) == 4
     assert Report.read(report.write(tmp_path)).to_json() == report.to_json()
     assert phone.holder() is None
+
+
+def test_phones_report_that_was_never_written_is_recovered(double: PhoneDouble, tmp_path: Path) -> None:
+    connection, root = connect(double.entry(), tmp_path)
+    with Phone(double.entry(), connection, root, state=tmp_path / "state") as phone:
+        report = phone.measure(_job(phone, _bundle(tmp_path)))
+    assert report.journal is not None
+    report.journal.close()
+    (found,) = recover(tmp_path / "state")
+    expected, told = report.to_json(), found.to_json()
+    assert told.pop("warnings") == [*expected.pop("warnings"), RECOVERED]
+    assert told.pop("finished") <= expected.pop("finished")
+    assert told == expected
+
+
+def test_phone_asks_for_more_and_measures_it(phone: Phone, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def more(results: list[dict[str, Any]]) -> int:
+        seen.append(len(results[0]["blocks"]))
+        return 1 if len(seen) == 1 else 0
+
+    report = phone.measure(_job(phone, _bundle(tmp_path), ask=True), more=more)
+    _check_measured(report)
+    assert seen == [1, 2]
+    assert [block["process"] for block in report.results[0]["blocks"]] == [0, 1]
 
 
 def test_measure_pins_to_the_cores_that_are_asked_for(phone: Phone, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ from device_agents.farm.validity import (
     change_problems,
     comparable,
     drift_warnings,
+    held_findings,
     judge,
     others_findings,
     thermal_findings,
     throttle_problems,
+    unsteady_findings,
 )
 from targets.schema import Sensors
 
@@ -207,3 +209,40 @@ def test_states_are_comparable_unless_power_mode_or_clocks_differ(
     one: dict[str, Any], other: dict[str, Any], reason: str | None
 ) -> None:
     assert comparable(one, other) == reason
+
+
+def _blocks(**field: list[float | None]) -> list[dict[str, Any]]:
+    ((key, values),) = field.items()
+    return [{"name": "a", "blocks": [{"samples_ns": [1], key: value} for value in values], "error": None}]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "problems", "warnings"),
+    [
+        ([1.0] * 20, 0, 0),
+        ([1.0] * 19 + [1.3], 0, 0),
+        ([1.0] * 15 + [1.3] * 5, 0, 1),
+        ([1.0] * 5 + [1.3] * 15, 1, 0),
+        ([None] * 20, 0, 0),
+        ([1.09] * 20, 0, 0),
+    ],
+)
+def test_blocks_that_stayed_beside_a_slower_canary(ratios: list[float | None], problems: int, warnings: int) -> None:
+    found = unsteady_findings(_blocks(canary_ratio=ratios))
+    assert (len(found[0]), len(found[1])) == (problems, warnings)
+
+
+@pytest.mark.parametrize(
+    ("shares", "problems", "warnings"),
+    [([0.01] * 8, 0, 0), ([0.0, 0.3], 0, 1), ([0.5] * 8, 1, 0), ([None] * 8, 0, 0), ([], 0, 0)],
+)
+def test_cores_that_stood_idle_in_blocks(shares: list[float | None], problems: int, warnings: int) -> None:
+    found = held_findings(_blocks(held=shares))
+    assert (len(found[0]), len(found[1])) == (problems, warnings)
+    assert all("held back" in text for text in [*found[0], *found[1]])
+
+
+def test_device_that_holds_a_job_back_makes_its_report_invalid() -> None:
+    results = _blocks(held=[0.5] * 8)
+    problems, _ = judge(GOOD, GOOD, _canary(5, 5), results, 0.01, True)
+    assert problems and "the model can't be told from that" in problems[0]
