@@ -12,6 +12,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 NOTHING_HOLDS = 3
 INVALID_REPORT = 4
+UNDECIDED = 5
 
 
 def plainly(body: F) -> F:
@@ -55,8 +56,7 @@ def deploy(
     outcome = commands.deploy(model, target, device or None, json or None, dry_run, wait)
     if outcome is None:
         return
-    if not outcome["valid"]:
-        raise Exit("the report is invalid: " + "; ".join(outcome["problems"]), code=INVALID_REPORT)
+    _end_if_invalid([] if outcome["valid"] else outcome["problems"])
     if outcome.get("emulated"):
         if any(variant["verdict"] != "same answers" for variant in outcome["variants"]):
             raise Exit(
@@ -66,13 +66,182 @@ def deploy(
         raise Exit("no variant holds the floor and the limits; nothing is shipped", code=NOTHING_HOLDS)
 
 
-@task(help={"target": "kind of device", "model": "recipe", "dry_run": "only say which steps would run"})
+def _end_if_invalid(problems: list[str]) -> None:
+    if problems:
+        raise Exit("the report is invalid: " + "; ".join(problems), code=INVALID_REPORT)
+
+
+@task(
+    positional=["a", "b"],
+    help={
+        "a": "what B is held against: a bundle's folder, the first digits of its digest, or accepted, the reference",
+        "b": "likewise",
+        "device": "name in farm.toml, or host for this machine; default: the first of the bundles' target",
+        "data": ".npz with x and y for the accuracy; default: the recipe's evaluation samples, where they were built",
+        "budget": "seconds after which an answer that isn't clear stays undecided",
+        "anyway": "measure also on a device in a bad state (hot, throttled, busy): an invalid report with figures",
+        "json": "write the comparison to this file",
+    },
+)
 @plainly
-def build(c: Context, target: str = "host", model: str = "resnet8", dry_run: bool = False) -> None:
+def compare(
+    c: Context,
+    a: str,
+    b: str,
+    device: str = "",
+    data: str = "",
+    budget: float = 60.0,
+    anyway: bool = False,
+    json: str = "",
+) -> None:
+    """Hold one bundle against another on a device, in one session: faster, slower, the same, or undecided."""
+    from pipeline import compare as comparing
+
+    found = comparing.compare(a, b, device or None, data or None, budget, anyway, json or None)
+    _end_if_invalid([] if found.report.valid else found.report.problems)
+    if found.verdict == "worse":
+        raise Exit("B is worse than A", code=NOTHING_HOLDS)
+    if found.verdict == "undecided":
+        raise Exit("undecided: give it more time (--budget)", code=UNDECIDED)
+
+
+@task(
+    positional=["bundle"],
+    help={
+        "bundle": "its folder, or the first digits of its digest",
+        "note": "why, for those who read it later",
+        "unmeasured": "also where no valid report says how it did on a device",
+    },
+)
+@plainly
+def accept(c: Context, bundle: str, note: str = "", unmeasured: bool = False) -> None:
+    """Make a bundle the reference of its model and target, which later ones are held against."""
+    from pipeline import ledger
+
+    ledger.accept(bundle, note, unmeasured)
+
+
+@task(
+    name="list",
+    default=True,
+    help={
+        "model": "only this recipe's",
+        "target": "only this kind of device's",
+        "device": "only this device's",
+        "limit": "how many of the newest; 0 for all",
+        "json": "print JSON",
+    },
+)
+@plainly
+def ledger_list(
+    c: Context, model: str = "", target: str = "", device: str = "", limit: int = 20, json: bool = False
+) -> None:
+    """Show the reports that were ever made."""
+    from pipeline import ledger
+
+    ledger.show_list(model or None, target or None, device or None, limit, json)
+
+
+@task(name="show", positional=["report"], help={"report": "its id; ./inv ledger lists them", "json": "print JSON"})
+@plainly
+def ledger_show(c: Context, report: str, json: bool = False) -> None:
+    """Show one report's figures; as JSON, with every raw sample."""
+    from pipeline import ledger
+
+    ledger.show(report, json)
+
+
+@task(
+    name="verdicts",
+    help={
+        "model": "only this recipe's",
+        "target": "only this kind of device's",
+        "device": "only this device's",
+        "all": "also series that are the same as ever",
+        "json": "print JSON",
+    },
+)
+@plainly
+def ledger_verdicts(
+    c: Context, model: str = "", target: str = "", device: str = "", all: bool = False, json: bool = False
+) -> None:
+    """Judge every series over its nights: what changed, when, by how much, and what is to blame."""
+    from pipeline import nights
+
+    if nights.verdicts(model or None, target or None, device or None, all, json):
+        raise Exit(code=NOTHING_HOLDS)
+
+
+@task(name="export", help={"out": "FILE.jsonl, or FILE.parquet (needs ./inv setup parquet)"})
+@plainly
+def ledger_export(c: Context, out: str) -> None:
+    """Write the whole ledger into a file."""
+    from pipeline import ledger
+
+    ledger.export(out)
+
+
+@task(name="import", positional=["file"], help={"file": "what ledger.export wrote"})
+@plainly
+def ledger_import(c: Context, file: str) -> None:
+    """File every report of an exported file, or none."""
+    from pipeline import ledger
+
+    ledger.import_(file)
+
+
+@task(
+    positional=["model"],
+    help={
+        "model": "recipe; ./inv models shows them",
+        "target": "kind of device",
+        "variant": "which variant's bundle: trained, narrow+int8 ...",
+        "good": "the last known good: a commit (with --commits), else a bundle; default: the accepted one",
+        "bad": "the first known bad; default: HEAD, else the newest bundle in the ledger",
+        "commits": "walk git commits and build at each, instead of the bundles that the ledger has",
+        "device": "name in farm.toml, or host for this machine",
+        "budget": "seconds of each comparison",
+        "json": "write what was found to this file",
+    },
+)
+@plainly
+def bisect(
+    c: Context,
+    model: str,
+    target: str = "host",
+    variant: str = "",
+    good: str = "",
+    bad: str = "",
+    commits: bool = False,
+    device: str = "",
+    budget: float = 60.0,
+    json: str = "",
+) -> None:
+    """Find the bundle, or the commit, with which a model got worse on a device."""
+    from pipeline import bisect as bisecting
+
+    found = bisecting.bisect(
+        bisecting.Question(model, target, variant or None, good or None, bad or None, commits, device or None, budget),
+        json or None,
+    )
+    if found.first_bad is None:
+        raise Exit(code=NOTHING_HOLDS)
+
+
+@task(
+    help={
+        "target": "kind of device",
+        "model": "recipe",
+        "dry_run": "only say which steps would run",
+        "json": "write each variant's bundle, digest and folder, to this file",
+    }
+)
+@plainly
+def build(c: Context, target: str = "host", model: str = "resnet8", dry_run: bool = False, json: str = "") -> None:
     """Make every variant's bundle, without a device."""
     from pipeline import commands
 
-    commands.build(model, target, dry_run)
+    commands.build(model, target, dry_run, json or None)
 
 
 @task(help={"model": "recipe", "out": "where to write the weights; default: .edgewright/trained/MODEL.safetensors"})
@@ -271,6 +440,60 @@ def lint(c: Context) -> None:
 
 
 @task(
+    name="measure",
+    default=True,
+    iterable=["bundle"],
+    help={
+        "bundle": "a bundle's folder, or the first digits of its digest; any number of them, also without the flag",
+        "device": "name in farm.toml, or host for this machine; default: the first of the bundles' target",
+        "data": ".npz with x and y for the accuracy; default: the recipe's evaluation samples, where they were built",
+        "processes": "fresh processes a bundle",
+        "wait": "seconds to wait for a device that is busy",
+        "anyway": "measure also on a device in a bad state (hot, throttled, busy): an invalid report with figures",
+        "json": "write the reports to this file",
+    },
+)
+@plainly
+def bench_measure(
+    c: Context,
+    bundle: list[str],
+    device: str = "",
+    data: str = "",
+    processes: int = 4,
+    wait: float = 0.0,
+    anyway: bool = False,
+    json: str = "",
+) -> None:
+    """Measure finished bundles side by side on a device: ./inv bench --device D BUNDLE [BUNDLE ...]"""
+    from pipeline import bench
+
+    reports = bench.bench(bundle, device or None, data or None, processes, wait, anyway, json or None)
+    _end_if_invalid([problem for report in reports if not report.valid for problem in report.problems])
+
+
+bench_measure.takes_many = "bundle"
+
+
+@task(
+    name="verdicts",
+    help={
+        "quick": "few trials, for CI: shows that everything runs",
+        "out": "write the page here as well, e.g. docs/verdicts.md",
+        "trials": "how many of each kind; default 100",
+        "only": "ab or series",
+    },
+)
+def bench_verdicts(c: Context, quick: bool = False, out: str = "", trials: int = 0, only: str = "") -> None:
+    """Measure the verdicts' error rates: equal and slowed-down models on this machine, and simulated nights."""
+    from edgewright.checks import run_bench
+
+    given = {"--out": out, "--trials": trials, "--only": only}
+    words = [word for name, value in given.items() if value for word in (name, str(value))]
+    if status := run_bench("verdicts", [*(["--quick"] if quick else []), *words]):
+        raise Exit(code=status)
+
+
+@task(
     name="pruning",
     help={
         "quick": "one seed and few samples, for CI: shows that everything runs",
@@ -314,7 +537,9 @@ def bench_parity(c: Context, out: str = "", only: str = "") -> None:
 
 @task(
     positional=["extra"],
-    help={"extra": "text, vision, tflite, oracle, bench, build or dev; docs/dependencies.md says what for"},
+    help={
+        "extra": "text, vision, tflite, oracle, postgres, parquet, bench, build or dev; docs/dependencies.md says what for"
+    },
 )
 @plainly
 def setup(c: Context, extra: str) -> None:
@@ -328,7 +553,25 @@ def setup(c: Context, extra: str) -> None:
 _store = Collection("store", store_list, store_verify, store_gc)
 _targets = Collection("targets", targets_list, targets_check)
 _devices = Collection("devices", devices_list, devices_probe, devices_trust, devices_setup, devices_doctor)
-_bench = Collection("bench", bench_pruning, bench_coverage, bench_parity)
+_ledger = Collection("ledger", ledger_list, ledger_show, ledger_verdicts, ledger_export, ledger_import)
+_bench = Collection("bench", bench_measure, bench_verdicts, bench_pruning, bench_coverage, bench_parity)
 namespace = Collection(
-    deploy, build, train, explain, export, models, _targets, double, test, lint, setup, _store, _devices, _bench
+    deploy,
+    compare,
+    accept,
+    bisect,
+    build,
+    train,
+    explain,
+    export,
+    models,
+    _targets,
+    double,
+    test,
+    lint,
+    setup,
+    _store,
+    _devices,
+    _ledger,
+    _bench,
 )

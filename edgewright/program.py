@@ -1,6 +1,15 @@
-"""The console script `edgewright`: the tasks of `./inv`, for use from a project of one's own."""
+"""The console script `edgewright`, which is also what `./inv` runs: Invoke, and tasks that take any number of words."""
 
 from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from invoke import Collection
+
+MANY = "takes_many"
+"""An attribute of a task: the name of its iterable argument that words without a flag are meant for."""
 
 
 def main() -> None:
@@ -8,12 +17,42 @@ def main() -> None:
     # Invoke and the tasks are imported here, so that importing edgewright stays free of both.
     from invoke import Collection, Program
 
-    import tasks
     from edgewright import __version__
 
-    Program(
-        name="edgewright",
-        binary="edgewright",
-        version=__version__,
-        namespace=Collection.from_module(tasks),
-    ).run()
+    class Tasks(Program):
+        def parse_tasks(self) -> None:
+            self.core.unparsed = spread(self.core.unparsed, self.collection)
+            super().parse_tasks()
+
+    if "--search-root" in sys.argv[1:2]:  # ./inv says where tasks.py lies
+        Tasks(name="inv", binary="inv", version=__version__).run()
+        return
+    import tasks
+
+    Tasks(name="edgewright", binary="edgewright", version=__version__, namespace=Collection.from_module(tasks)).run()
+
+
+def spread(words: list[str], collection: Collection) -> list[str]:
+    """`bench --device d A B` as `bench --device d --bundle A --bundle B`, which Invoke's parser can take.
+
+    All that follows such a task is its own: no other task comes after it.
+    """
+    contexts: dict[Any, Any] = {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
+    for place, word in enumerate(words):
+        if word in contexts and (many := getattr(collection[word], MANY, None)):
+            return words[: place + 1] + _flagged(words[place + 1 :], contexts[word].flags, f"--{many}")
+    return words
+
+
+def _flagged(words: list[str], flags: dict[str, Any], many: str) -> list[str]:
+    found: list[str] = []
+    value_next = False
+    for word in words:
+        bare = not value_next and not word.startswith("-")
+        value_next = not value_next and word in flags and flags[word].takes_value
+        found += [many, word] if bare else [word]
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -54,8 +54,9 @@ def deploy(
     return outcome
 
 
-def build(model: str, target: str, dry_run: bool) -> None:
-    """Every variant's bundle, without a device."""
+def build(model: str, target: str, dry_run: bool, json_file: str | None = None) -> None:
+    """Every variant's bundle, without a device; as JSON, their folders by variant."""
+    from pipeline.bundles import lay_out
     from pipeline.deploy import builder
 
     project = Project.here()
@@ -68,6 +69,10 @@ def build(model: str, target: str, dry_run: bool) -> None:
     done = builder(project, plan, for_stream(), shown, _note).build(plan, [variant.bundle for variant in plan.variants])
     shown.close()
     _show_skipped(plan)
+    folders = lay_out(project, plan, done)
+    if json_file:
+        bundles = {name: {"digest": folder.name, "folder": str(folder)} for name, folder in folders.items()}
+        write_atomically(Path(json_file), pretty_json({"schema": "edgewright-build/1", "variants": bundles}))
     failed = [one for one in done.values() if one.trouble]
     if failed:
         assert failed[0].trouble is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.bundle import read_bundle
-from device_agents.errors import BundleError
 from device_agents.farm import page
 from device_agents.farm.inventory import DeviceEntry, Inventory
 from device_agents.farm.opening import AnyDevice, open_any
@@ -17,7 +16,9 @@ from device_agents.farm.report import Report
 from device_agents.farm.verdict import Metric
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
-from pipeline.build import Builder, Done, bundle_folder
+from pipeline.build import Builder, Done
+from pipeline.bundles import lay_out
+from pipeline.keeping import keep, take_up
 from pipeline.outcome import Measured, outcome_of
 from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan
@@ -59,6 +60,7 @@ class Deploy:
 
     def run(self) -> dict[str, Any]:
         """Builds, measures, judges, writes report and page; returns the outcome. Raises EdgewrightError."""
+        take_up(self.project, self.note)
         # The device first: a wrong key or a board without room should not cost minutes of training to find out.
         with self._open() as device:
             self._check_machine(device)
@@ -68,26 +70,34 @@ class Deploy:
         built = builder(self.project, plan, self.progress, self.say, self.note).build(
             plan, [plan.samples, *(variant.bundle for variant in plan.variants)]
         )
-        bundles = self._lay_out(plan, built)
+        bundles = lay_out(self.project, plan, built)
         if not bundles:
             raise _nothing_built(plan, built)
         plan.variants = with_a_base(plan.variants, set(bundles))
         samples = built[plan.samples].artifact
         assert samples is not None
         models, checks = _behind(plan, built, set(bundles))
-        session = Session(plan, self.entry, samples, bundles, models, checks, self.wait_s)
+        session = Session(plan, self.entry, samples, bundles, models, checks, self.wait_s, commit=self.project.commit())
         with self._open() as device:
             # Each runtime from where the target says: a device's own may have a GPU that ours has not.
             device.available(plan.target.runtime)
             report = session.measured(device)
             # Before anything else is asked of the device, judged or printed: a report that was taken is never lost.
-            path = report.write(self.project.state / "reports")
+            path = self._kept(report)
             metrics, parities = session.answers(device, report)
         measured = [_measured(variant, built, bundles, report, metrics, parities) for variant in plan.variants]
         paths = {"report": path, "page": path.with_suffix(".html")}
         outcome = outcome_of(plan, built, measured, report, bundles, paths, self.project)
-        page.write(paths["page"], outcome, report)
+        try:
+            page.write(paths["page"], outcome, report)
+        except OSError as error:
+            self.note(f"warning: the page can't be written: {error}")
         return outcome
+
+    def _kept(self, report: Report) -> Path:
+        """Where the report is. Raises ReportNotKept."""
+        filed = keep(self.project, report, self.note)
+        return filed.path or self.project.state / "reports" / f"{report.id}.json"
 
     def _check_machine(self, device: AnyDevice) -> None:
         wanted, found = self.kind.machines, device.system.machine
@@ -100,22 +110,6 @@ class Deploy:
 
     def _open(self) -> AnyDevice:
         return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
-
-    def _lay_out(self, plan: Plan, built: dict[str, Done]) -> dict[str, Path]:
-        """Every bundle as a folder named by its digest; checked, and made again where it is damaged."""
-        folders = {}
-        for variant in plan.variants:
-            artifact = built[variant.bundle].artifact
-            if artifact is None:
-                continue
-            folder = self.project.state / "bundles" / artifact.summary["digest"]
-            try:
-                read_bundle(folder)
-            except BundleError:
-                bundle_folder(artifact, folder)
-                read_bundle(folder)
-            folders[variant.name] = folder
-        return folders
 
 
 def _nothing_built(plan: Plan, built: dict[str, Done]) -> EdgewrightError:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_agents.errors import AgentFailed
+from device_agents.farm.canary_model import with_canary
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
 from device_agents.farm.verdict import Metric
+from pipeline.measuring import emulated
 from pipeline.metrics import metric
 from pipeline.parity import Parity, compare_outputs
 from pipeline.plan import Plan, Variant
@@ -45,6 +47,7 @@ class Session:
     models: dict[str, Artifact]
     checks: dict[str, Artifact]
     wait_s: float
+    commit: str | None = None
     outputs: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -70,7 +73,7 @@ class Session:
         self.outputs = {
             name: f"{device.root}/data/outputs-{token}-{place}.npy" for place, name in enumerate(self.bundles)
         }
-        return device.measure(self._job(device, evaluation))
+        return device.measure(with_canary(self._job(device, evaluation), device.install), commit=self.commit)
 
     def answers(self, device: AnyDevice, report: Report) -> tuple[dict[str, Metric], dict[str, Parity]]:
         """By variant the metric, and how its answers compare with this machine's."""
@@ -119,8 +122,6 @@ class Session:
             if variant.name in self.bundles
         ]
         tensorrt = any(TENSORRT in variant.providers for variant in variants)
-        # An emulated device's times mean nothing, so none are taken.
-        quick: dict[str, Any] = {"processes": 0, "evaluation_samples": PARITY} if self.entry.emulated else {}
         return Job(
             model=plan.recipe.name,
             target=target.name,
@@ -132,7 +133,8 @@ class Session:
             wait_s=self.wait_s,
             sensors=target.sensors,
             time_limit_s=max(600.0, (ENGINE_S if tensorrt else 60.0) * len(variants)),
-            **quick,
+            max_temperature_c=target.start_below_c,
+            **(emulated() if self.entry.emulated else {}),
         )
 
     def _variant(self, name: str) -> Variant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from device_agents.farm.figures import a_or_an, show_bytes, show_count, show_metric, show_ms, show_ratio, show_seconds
@@ -84,6 +84,12 @@ def _line(row: list[str], widths: list[int]) -> str:
     figures = [cell.rjust(width) for cell, width in zip(row[1:-2], widths[1:-2], strict=True)]
     # A ratio and a verdict are read from their left edge, a bare figure by its last digit.
     return "  ".join([name.ljust(widths[0]), *figures, row[-2].ljust(widths[-2]), row[-1]]).rstrip()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a table as lines, every cell whole."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
 def plain(value: object) -> str:

@@ -36,7 +36,7 @@ def environment(state: Path, **more: str) -> dict[str, str]:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    return [sys.executable, "-m", "edgewright.program", "--search-root", str(ROOT), *words]
 
 
 def start(state: Path, *words: str, **more: str) -> subprocess.Popen[str]:

@@ -56,6 +56,17 @@ class Loopback:
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
+    def pid(self) -> int:
+        """Of the server: what it starts for a connection is its child."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def python(self) -> str:
+        """The device's own Python."""
+        return _base_python()
+
+    @property
     def key(self) -> Path:
         """The client key that is let in."""
         return self.folder / "client"
@@ -159,8 +170,11 @@ def _toml(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def declare(double: Loopback, farm: Path, target: str, name: str) -> None:
-    """Writes farm.toml with the double as a device of `target`; a stand-in, since its times are this machine's."""
+def declare(double: Loopback, farm: Path, target: str, name: str, stand_in: bool = True) -> None:
+    """Writes farm.toml with the double as a device of `target`; a stand-in, since its times are this machine's.
+
+    stand_in: False where the target is what this machine really is.
+    """
     known_hosts = double.known_hosts()
     farm.write_text(
         f"{_MARK}[devices.{name}]\n"
@@ -172,7 +186,7 @@ def declare(double: Loopback, farm: Path, target: str, name: str) -> None:
         f"known_hosts = {_toml(str(known_hosts))}\n"
         f"root = {_toml(str(double.root))}\n"
         f"python = {_toml(_base_python())}\n"
-        "stand_in = true\n"
+        f"stand_in = {'true' if stand_in else 'false'}\n"
     )
 
 

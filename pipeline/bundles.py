@@ -1,0 +1,102 @@
+"""Bundles as folders: laid out after a build, and found by what a person types, a folder, the beginning of a digest or
+`accepted`, the reference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from device_agents.bundle import Bundle, read_bundle
+from device_agents.errors import BundleError
+from edgewright.errors import BadArgument, EdgewrightError
+from pipeline.build import Done, bundle_folder
+from pipeline.project import Project
+
+if TYPE_CHECKING:
+    from device_agents.farm.ledger.ledger import Ledger
+    from pipeline.plan import Plan
+
+ACCEPTED = "accepted"
+LEAST_DIGITS = 6
+
+
+class NothingAccepted(EdgewrightError):
+    """No bundle is the reference of this model and target yet."""
+
+
+class BundleGone(EdgewrightError):
+    """A bundle that the ledger knows is no longer on this machine."""
+
+
+def lay_out(project: Project, plan: Plan, built: dict[str, Done]) -> dict[str, Path]:
+    """By variant, every bundle that was built, as a folder named by its digest; made again where it is damaged."""
+    folders = {}
+    for variant in plan.variants:
+        artifact = built[variant.bundle].artifact
+        if artifact is None:
+            continue
+        folder = project.state / "bundles" / artifact.summary["digest"]
+        try:
+            read_bundle(folder)
+        except BundleError:
+            bundle_folder(artifact, folder)
+            read_bundle(folder)
+        folders[variant.name] = folder
+    return folders
+
+
+def find_bundle(project: Project, given: str) -> Bundle:
+    """A bundle on this machine, checked. Raises BadArgument, BundleGone, BundleError."""
+    folder, known = Path(given).expanduser(), project.state / "bundles"
+    if folder.is_dir():
+        return read_bundle(folder)
+    if not is_digest(given):
+        raise BadArgument(
+            f"{given!r} is no bundle's folder, and no beginning of a digest.",
+            where="BUNDLE",
+            remedy=f"name a folder of {project.shown(known)}, {LEAST_DIGITS} or more digits of its name, or {ACCEPTED}",
+        )
+    folders = sorted(path for path in known.glob(f"{given}*") if path.is_dir())
+    if len(folders) > 1:
+        raise BadArgument(
+            f"{len(folders)} bundles begin with {given}.", where="BUNDLE", remedy="give more digits of the digest"
+        )
+    if not folders:
+        raise BundleGone(
+            f"No bundle on this machine begins with {given}.",
+            where=project.shown(known),
+            remedy="build it: ./inv build --target T --model M, or name its folder",
+        )
+    return read_bundle(folders[0])
+
+
+def is_digest(given: str) -> bool:
+    """Whether it can be the beginning of a bundle's digest."""
+    return re.fullmatch(rf"[0-9a-f]{{{LEAST_DIGITS},64}}", given) is not None
+
+
+def find_pair(project: Project, ledger: Ledger, a: str, b: str) -> tuple[Bundle, Bundle]:
+    """Two bundles to compare; one of them may be `accepted`, the reference of the other's model and target.
+
+    Raises NothingAccepted besides find_bundle's.
+    """
+    if a == b == ACCEPTED:
+        raise BadArgument("Only one of the two can be the accepted bundle.", where="A, B", remedy="name the other one")
+    if ACCEPTED not in (a, b):
+        return find_bundle(project, a), find_bundle(project, b)
+    other = find_bundle(project, b if a == ACCEPTED else a)
+    reference = accepted(project, ledger, other.manifest.model, other.manifest.target)
+    return (reference, other) if a == ACCEPTED else (other, reference)
+
+
+def accepted(project: Project, ledger: Ledger, model: str, target: str) -> Bundle:
+    """The reference of a model and target. Raises NothingAccepted, BundleGone."""
+    found = ledger.accepted(model, target)
+    if found is None:
+        raise NothingAccepted(
+            f"No bundle of {model} for {target} was accepted yet.",
+            where=ledger.where,
+            remedy="./inv accept BUNDLE makes one the reference",
+        )
+    return find_bundle(project, found.bundle)

@@ -1,0 +1,47 @@
+"""Reports are kept before anything is said of them: as a file, then in the ledger; what a crash left is taken up."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from device_agents.farm.ledger.address import ledger_url
+from device_agents.farm.ledger.filing import Filed, file_report, file_waiting
+from device_agents.farm.recovery import recover
+from device_agents.farm.report import Report
+from pipeline.project import Project
+
+Note = Callable[[str], None]
+
+
+def on_stderr(line: str) -> None:
+    """A line beside a task's own output."""
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def keep(project: Project, report: Report, note: Note = on_stderr) -> Filed:
+    """Writes a report and files it; a ledger that is away is waited for, then left for the next run, which is noted.
+
+    Raises ReportNotKept where neither the file nor the ledger takes it.
+    """
+    filed = file_report(
+        report,
+        project.state,
+        ledger_url(project.farm_file),
+        waiting=lambda why: note(f"the ledger is away, trying again: {why}"),
+    )
+    if filed.problem:
+        note(f"warning: {filed.problem}")
+    return filed
+
+
+def take_up(project: Project, note: Note = on_stderr) -> list[Report]:
+    """Writes and files what earlier runs had measured to the end and could not keep; these reports."""
+    found = recover(project.state)
+    for report in found:
+        keep(project, report, note)
+        note(f"the report of a run that was cut off after it had measured is kept now: {report.id}")
+    for filed in file_waiting(project.state, ledger_url(project.farm_file)):
+        if not filed.in_ledger:
+            note(f"warning: {filed.path} is not in the ledger: {filed.problem}")
+    return found

@@ -1,0 +1,1 @@
+"""How often verdicts are wrong, and how soon they are right: error rates by simulation with known truths."""

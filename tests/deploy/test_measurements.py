@@ -1,0 +1,169 @@
+"""Measuring by hand on a loopback double, as a person does: what is caught, what is blamed, what is refused."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents.bundle import Bundle
+from tests.bench.verdicts.nets import stack
+from tests.deploy.cli import BOARD, Ended, run
+from tests.deploy.conftest import Deployed
+from tests.doubles.loopback import Loopback, declare
+from tests.doubles.quota import Quota
+
+pytestmark = [pytest.mark.slow, pytest.mark.device]
+
+SAME, WORSE, INVALID, UNDECIDED = 0, 3, 4, 5
+
+
+@dataclass(frozen=True)
+class Farm:
+    """A project with one device, `box`: this machine behind an SSH server, as the device of target host that it is."""
+
+    root: Path
+    state: Path
+    double: Loopback
+
+    def run(self, *words: str) -> Ended:
+        return run(self.state, *words, EDGEWRIGHT_ROOT=str(self.root))
+
+    def compare(self, a: Bundle | str, b: Bundle | str, *words: str) -> tuple[Ended, dict[str, Any]]:
+        """`compare` on the double, also where it is busy: how it ended, and what it wrote as JSON."""
+        told = self.root / "told.json"
+        told.unlink(missing_ok=True)
+        ended = self.run("compare", _given(a), _given(b), "--device", "box", "--anyway", "--json", str(told), *words)
+        assert told.is_file(), ended.text
+        return ended, json.loads(told.read_text())
+
+    def reports(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("ledger", "--json", "--limit", "0").text)
+        return found
+
+
+def _given(bundle: Bundle | str) -> str:
+    return bundle if isinstance(bundle, str) else str(bundle.folder)
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Iterator[Farm]:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Loopback(tmp_path / "box") as double:
+        declare(double, root / "farm.toml", "host", "box", stand_in=False)
+        yield Farm(root, tmp_path / "state", double)
+
+
+def test_four_percent_more_work_is_caught_and_as_much_is_not(farm: Farm, tmp_path: Path) -> None:
+    one, more = stack(tmp_path / "one", 25), stack(tmp_path / "more", 26)
+    _, told = farm.compare(one, more, "--budget", "90")
+    latency = told["metrics"]["latency"]
+    assert latency["verdict"] == "worse", told
+    assert latency["low"] <= 0.04 <= latency["high"]
+    _, told = farm.compare(one, one, "--budget", "90")
+    assert told["metrics"]["latency"]["verdict"] in ("same", "undecided"), told
+    assert told["metrics"]["size"]["change"] == 0
+
+
+def test_float_in_place_of_the_accepted_int8_is_caught(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    variants = {one["name"]: one for one in deployed.outcome["variants"]}
+    with Loopback(tmp_path / "box") as double:
+        declare(double, root / "farm.toml", "onnx", "box", stand_in=False)
+        (root / "targets").mkdir()
+        (root / "targets" / "onnx.toml").write_text(Path(BOARD).read_text())
+
+        def typed(*words: str) -> Ended:
+            return run(own_state, *words, EDGEWRIGHT_ROOT=str(root))
+
+        float_, int8 = variants["trained"]["bundle"][:16], variants["int8"]["bundle"][:16]
+        unmeasured = typed("accept", int8)
+        unmeasured.assert_plain()
+        assert "--unmeasured" in unmeasured.text
+        measured = typed("bench", "--device", "box", "--anyway", int8)
+        assert measured.status in (0, INVALID), measured.text
+        assert typed("accept", int8, *(["--unmeasured"] if measured.status else [])).status == 0
+        told = tmp_path / "told.json"
+        ended = typed("compare", "accepted", float_, "--device", "box", "--anyway", "--json", str(told))
+    found = json.loads(told.read_text())
+    assert found["a"].startswith(int8)
+    assert found["metrics"]["size"]["word"] == "larger"
+    assert ended.status in (WORSE, INVALID), ended.text
+    assert found["verdict"] == ("worse" if found["valid"] else None)
+
+
+def test_device_that_a_quota_holds_back_is_blamed_and_not_the_model(farm: Farm, tmp_path: Path) -> None:
+    one, same = stack(tmp_path / "one", 25), stack(tmp_path / "same", 25, name="same")
+    with Quota("device") as quota:
+        quota.hold(farm.double.pid)
+        quota.share(0.5)
+        ended, told = farm.compare(one, same, "--budget", "25")
+    assert ended.status == INVALID, ended.text
+    assert not told["valid"]
+    assert any("held back" in problem for problem in told["problems"]), told["problems"]
+    assert told["verdict"] is None
+    assert told["metrics"]["latency"]["verdict"] != "worse"
+    assert "held back" in ended.text
+
+
+def test_throttling_in_mid_job_makes_its_blocks_repeat(farm: Farm, tmp_path: Path) -> None:
+    """The device is held to a quarter of a core for two seconds in the middle of a job, then let go."""
+    bundle = stack(tmp_path / "one", 25)
+    told = tmp_path / "reports.json"
+    with Quota("mid-job") as quota:
+        quota.hold(farm.double.pid)
+
+        def throttle() -> None:
+            journal = farm.state / "journal"
+            deadline = time.monotonic() + 90
+            while time.monotonic() < deadline and not any(
+                b'"kind":"block"' in one.read_bytes() for one in journal.glob("*.jsonl")
+            ):
+                time.sleep(0.1)
+            quota.share(0.25)
+            time.sleep(2)
+            quota.share(None)
+
+        beside = threading.Thread(target=throttle)
+        beside.start()
+        ended = farm.run(
+            "bench", "--device", "box", "--anyway", "--processes", "6", "--json", str(told), _given(bundle)
+        )
+        beside.join()
+        assert quota.throttled_s > 0.2
+    (report,) = json.loads(told.read_text())
+    (result,) = report["results"]
+    assert result["redone"], ended.text
+    assert len(result["blocks"]) == 6 * 8
+    again = {(block["process"], block["round"]) for block in result["redone"]}
+    kept = [block for block in result["blocks"] if (block["process"], block["round"]) in again]
+    assert kept and all(1 <= block["attempt"] <= 3 for block in kept)
+
+
+def test_bad_state_is_refused_or_makes_the_report_invalid_and_the_status_says_so(farm: Farm, tmp_path: Path) -> None:
+    """A board whose supply is too weak: its vcgencmd says so, by the recorded tree that its agent reads."""
+    bundle = stack(tmp_path / "one", 25)
+    tools = farm.double.folder / "tools"
+    tools.mkdir(exist_ok=True)
+    (tools / "vcgencmd").write_text('#!/bin/sh\n[ "$1" = get_throttled ] && echo throttled=0x50001\n')
+    (tools / "vcgencmd").chmod(0o755)
+    declare(farm.double, farm.root / "farm.toml", "host", "box", stand_in=False)
+    text = (farm.root / "farm.toml").read_text()
+    wrapper = tools / "python3"
+    wrapper.write_text(f'#!/bin/sh\nPATH="{tools}:$PATH" exec {farm.double.python} "$@"\n')
+    wrapper.chmod(0o755)
+    (farm.root / "farm.toml").write_text(text.replace(f'"{farm.double.python}"', f'"{wrapper}"'))
+    refused = farm.run("bench", "--device", "box", _given(bundle))
+    assert refused.status == INVALID, refused.text
+    assert "undervoltage before the job" in refused.text
+    measured = farm.run("bench", "--device", "box", "--anyway", _given(bundle))
+    assert measured.status == INVALID
+    assert [(one["valid"], one["purpose"]) for one in farm.reports()] == [(False, "bench"), (False, "bench")]

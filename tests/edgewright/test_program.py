@@ -1,0 +1,49 @@
+"""Words without a flag, as many as there are, for the tasks that take them."""
+
+from __future__ import annotations
+
+import pytest
+from invoke import Collection, Context, task
+
+from edgewright.program import MANY, spread
+
+
+@task(iterable=["bundle"])
+def measure(c: Context, bundle: list[str], device: str = "", quick: bool = False) -> None:
+    """Takes many."""
+
+
+@task(positional=["file"])
+def one(c: Context, file: str) -> None:
+    """Takes one."""
+
+
+setattr(measure, MANY, "bundle")
+TASKS = Collection(one, Collection("bench", measure))
+TASKS.collections["bench"].default = "measure"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["bench", "A", "B"], ["bench", "--bundle", "A", "--bundle", "B"]),
+        (["bench", "--device", "d", "A"], ["bench", "--device", "d", "--bundle", "A"]),
+        (["bench", "A", "-d", "d", "B"], ["bench", "--bundle", "A", "-d", "d", "--bundle", "B"]),
+        (["bench", "--device=d", "--quick", "A"], ["bench", "--device=d", "--quick", "--bundle", "A"]),
+        (["bench", "--bundle", "A", "B"], ["bench", "--bundle", "A", "--bundle", "B"]),
+        (["bench.measure", "one"], ["bench.measure", "--bundle", "one"]),
+        (["one", "bench"], ["one", "bench"]),
+        (["bench"], ["bench"]),
+        ([], []),
+    ],
+)
+def test_words_reach_the_argument_that_takes_many(given: list[str], meant: list[str]) -> None:
+    assert spread(given, TASKS) == meant
+
+
+def test_real_tasks_have_one_that_takes_many() -> None:
+    import tasks
+
+    found = spread(["bench", "--device", "pi", "0f12ab", "7abbc3"], tasks.namespace)
+    assert found == ["bench", "--device", "pi", "--bundle", "0f12ab", "--bundle", "7abbc3"]
+    assert spread(["compare", "A", "B"], tasks.namespace) == ["compare", "A", "B"]
