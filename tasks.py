@@ -537,9 +537,7 @@ def bench_parity(c: Context, out: str = "", only: str = "") -> None:
 
 @task(
     positional=["extra"],
-    help={
-        "extra": "text, vision, tflite, oracle, postgres, parquet, bench, build or dev; docs/dependencies.md says what for"
-    },
+    help={"extra": "text, vision, tflite, postgres, parquet, oracle, bench, build or dev (docs/dependencies.md: why)"},
 )
 @plainly
 def setup(c: Context, extra: str) -> None:

@@ -9,7 +9,6 @@ from .bundle import Refused, read_bundle
 from .handle import Handle
 from .lines import Lines
 
-
 CANARY_PROCESSES = 4
 
 

@@ -17,8 +17,9 @@ Written by `./inv bench.verdicts --out docs/verdicts.md`{words}; figures of one 
 
 ## A against B, in one session (`./inv compare`)
 
-Real processes on this machine: a stack of 33 equal convolutions of about a millisecond against itself, and against one with a layer more. "Load
-beside" is a process that computes in bursts, four tenths of the time; whatever else the machine had to do ran beside all of them.
+Real processes on this machine: a stack of 33 equal convolutions of about a millisecond against itself, and against
+one with a layer more. "Load beside" is a process that computes in bursts, four tenths of the time; whatever else the
+machine had to do ran beside all of them.
 
 {ab}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.agent import gate
+from device_agents.agent import cpus, gate
 
 FINE: dict[str, Any] = {"throttled": 0, "temperature_c": 45.0, "thermal_status": None}
 
@@ -22,8 +22,8 @@ class _Device:
         self._looks = looks
         monkeypatch.setattr(gate, "state", lambda sysroot, root: self._look()[0])
         monkeypatch.setattr(gate, "others_share", self._others)
-        monkeypatch.setattr(gate.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(gate.time, "sleep", self._sleep)
+        monkeypatch.setattr("device_agents.agent.gate.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("device_agents.agent.gate.time.sleep", self._sleep)
 
     def _look(self) -> tuple[dict[str, Any], float | None]:
         return self._looks[min(self.looks, len(self._looks) - 1)]
@@ -106,6 +106,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_share_of_others_is_one_of_a_whole_core(quick: None) -> None:
-    found = gate.others_share("/", gate.cpus.allowed())
+    found = gate.others_share("/", cpus.allowed())
     assert found is None or 0 <= found < 10  # a tick of 10 ms within a look of 10 ms
     assert gate.others_share("/", [10_000]) is None

@@ -41,8 +41,8 @@ class _Clock:
         self.now = 0.0
         self.calls = 0
         self._takes = takes
-        monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
-        monkeypatch.setattr(timing.time, "perf_counter_ns", lambda: int(self.now * 1e9))
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(time, "perf_counter_ns", lambda: int(self.now * 1e9))
 
     def __call__(self) -> None:
         self.now += self._takes(self.calls)

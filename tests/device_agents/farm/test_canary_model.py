@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -56,8 +57,8 @@ def test_job_without_times_or_with_a_runtime_that_has_none_goes_without(tmp_path
     assert with_canary(_job("torch"), install).canary is None
 
 
-def test_canary_races_along_and_is_no_result_of_the_job(device: Device, bundle: type) -> None:
-    job = with_canary(quick_job(device, bundle()), device.install)  # type: ignore[operator]
+def test_canary_races_along_and_is_no_result_of_the_job(device: Device, bundle: Callable[..., Bundle]) -> None:
+    job = with_canary(quick_job(device, bundle()), device.install)
     report = device.measure(job)
     assert [result["name"] for result in report.results] == ["tiny"]
     assert report.canary_model is not None

@@ -47,7 +47,7 @@ def test_slower_one_is_worse_by_how_much_with_its_interval() -> None:
     line = _lines(_result(1e6), _result(1.05e6))["latency"]
     assert (line.verdict, line.word) == ("worse", "slower")
     assert line.change == pytest.approx(0.05, abs=0.005)
-    assert line.low is not None and line.high is not None
+    assert line.low is not None and line.change is not None and line.high is not None
     assert 0.03 < line.low < line.change < line.high < 0.07
 
 
