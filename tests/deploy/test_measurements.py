@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
-from device_agents.bundle import Bundle
+from device_agents.bundle import Bundle, read_bundle
 from tests.bench.verdicts.nets import stack
 from tests.deploy.cli import BOARD, Ended, run
-from tests.deploy.conftest import Deployed
 from tests.doubles.loopback import Loopback, declare
 from tests.doubles.quota import Quota
 
@@ -72,10 +71,11 @@ def test_four_percent_more_work_is_caught_and_as_much_is_not(farm: Farm, tmp_pat
     assert told["metrics"]["size"]["change"] == 0
 
 
-def test_float_in_place_of_the_accepted_int8_is_caught(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
+def test_float_in_place_of_the_accepted_int8_is_caught(own_state: Path, tmp_path: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
-    variants = {one["name"]: one for one in deployed.outcome["variants"]}
+    found = (read_bundle(folder) for folder in (own_state / "bundles").iterdir())
+    bundles = {one.manifest.name: one.digest[:16] for one in found}
     with Loopback(tmp_path / "box") as double:
         declare(double, root / "farm.toml", "onnx", "box", stand_in=False)
         (root / "targets").mkdir()
@@ -84,7 +84,7 @@ def test_float_in_place_of_the_accepted_int8_is_caught(deployed: Deployed, own_s
         def typed(*words: str) -> Ended:
             return run(own_state, *words, EDGEWRIGHT_ROOT=str(root))
 
-        float_, int8 = variants["trained"]["bundle"][:16], variants["int8"]["bundle"][:16]
+        float_, int8 = bundles["trained"], bundles["int8"]
         unmeasured = typed("accept", int8)
         unmeasured.assert_plain()
         assert "--unmeasured" in unmeasured.text
@@ -93,11 +93,11 @@ def test_float_in_place_of_the_accepted_int8_is_caught(deployed: Deployed, own_s
         assert typed("accept", int8, *(["--unmeasured"] if measured.status else [])).status == 0
         told = tmp_path / "told.json"
         ended = typed("compare", "accepted", float_, "--device", "box", "--anyway", "--json", str(told))
-    found = json.loads(told.read_text())
-    assert found["a"].startswith(int8)
-    assert found["metrics"]["size"]["word"] == "larger"
+    compared = json.loads(told.read_text())
+    assert compared["a"].startswith(int8)
+    assert compared["metrics"]["size"]["word"] == "larger"
     assert ended.status in (WORSE, INVALID), ended.text
-    assert found["verdict"] == ("worse" if found["valid"] else None)
+    assert compared["verdict"] == ("worse" if compared["valid"] else None)
 
 
 def test_device_that_a_quota_holds_back_is_blamed_and_not_the_model(farm: Farm, tmp_path: Path) -> None:
