@@ -7,10 +7,12 @@ import json
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 from edgewright.files import write_atomically
 from tests.bench.verdicts import ab, series
 
+PARTS: dict[str, Any] = {"ab": ab, "series": series}
 _HEAD = """# What the verdicts are worth
 
 Written by `./inv bench.verdicts --out docs/verdicts.md`{words}; figures of one run on {machine}.
@@ -32,26 +34,32 @@ Simulated nights, seeded; a year is 365 of them.
 
 
 def main() -> None:
-    """Prints the page; writes it and the raw trials where it is told to."""
+    """Prints the page; writes it and the raw trials where it is told to, also what there is of them so far."""
     parser = argparse.ArgumentParser(prog="./inv bench.verdicts", description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--only", choices=["ab", "series"])
     parser.add_argument("--out", type=Path, help="the page; the trials go beside it as .json")
     given = parser.parse_args()
-    raw = {}
-    texts = {"ab": "(left out)", "series": "(left out)"}
-    for name, part in (("ab", ab), ("series", series)):
-        if given.only in (None, name):
-            raw[name] = ab.run(given.quick, given.trials) if part is ab else series.run(given.quick)
-            texts[name] = part.table(raw[name])
-    words = " with --quick" if given.quick else ""
-    machine = f"{os.cpu_count()} cores ({platform.machine()})"
-    page = _HEAD.format(words=words, machine=machine, **texts)
-    print(page)
-    if given.out:
-        write_atomically(given.out, page.encode())
-        write_atomically(given.out.with_suffix(".json"), json.dumps(raw).encode())
+    raw: dict[str, Any] = {}
+
+    def page() -> str:
+        texts = {name: part.table(raw[name]) if name in raw else "(left out)" for name, part in PARTS.items()}
+        words = " with --quick" if given.quick else ""
+        return _HEAD.format(words=words, machine=f"{os.cpu_count()} cores ({platform.machine()})", **texts)
+
+    def keep(name: str, found: dict[str, Any]) -> None:
+        """Hours of trials are not lost where the last of them is cut off."""
+        raw[name] = found
+        if given.out:
+            write_atomically(given.out, page().encode())
+            write_atomically(given.out.with_suffix(".json"), json.dumps(raw).encode())
+
+    if given.only in (None, "series"):
+        keep("series", series.run(given.quick))
+    if given.only in (None, "ab"):
+        keep("ab", ab.run(given.quick, given.trials, lambda found: keep("ab", found)))
+    print(page())
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -41,11 +41,19 @@ class Kind:
         return f"{what}, {'load beside' if self.loaded else 'no load of ours beside'}"
 
 
+QUIET_EVERY = 4
 KINDS = (Kind(LAYERS, False), Kind(LAYERS, True), Kind(LAYERS + 1, False), Kind(LAYERS + 1, True))
 
 
-def run(quick: bool, trials: int, say: Any = print, kinds: Sequence[Kind] = KINDS) -> dict[str, Any]:
+def run(
+    quick: bool,
+    trials: int,
+    keep: Callable[[dict[str, Any]], None] = lambda found: None,
+    kinds: Sequence[Kind] = KINDS,
+) -> dict[str, Any]:
     """Runs trials of each kind in turn, so that the machine's weather is shared; {"rule", "kinds": [...]}.
+
+    Kinds without load get a quarter of the trials. keep: gets all that is known after each turn.
 
     quick: one trial of each kind with load, on a shorter budget, to show that everything runs.
     """
@@ -57,14 +65,20 @@ def run(quick: bool, trials: int, say: Any = print, kinds: Sequence[Kind] = KIND
         bundles = {layers: stack(Path(folder, f"b{layers}"), layers) for layers in {LAYERS, *(k.layers for k in kinds)}}
         with open_device(stand_in("host"), state=Path(folder, "state"), cache=cache_folder()) as device:
             for number in range(count):
-                for kind in kinds:
+                for kind in kinds if number % QUIET_EVERY == 0 else [kind for kind in kinds if kind.loaded]:
                     with Load(kind.loaded):
                         found[kind].append(_trial(device, bundles[LAYERS], bundles[kind.layers], rule))
-                    say(f"trial {number + 1} of {count}, {kind.name}: {_line(found[kind][-1])}", flush=True)
+                    print(f"trial {number + 1} of {count}, {kind.name}: {_line(found[kind][-1])}", flush=True)
+                keep(_told(rule, found))
+    return _told(rule, found)
+
+
+def _told(rule: Rule, found: dict[Kind, list[dict[str, Any]]]) -> dict[str, Any]:
     return {
         "rule": vars(rule) | {"confidence": rule.confidence},
         "kinds": [
-            {"name": kind.name, "more": kind.more, "loaded": kind.loaded, "trials": found[kind]} for kind in kinds
+            {"name": kind.name, "more": kind.more, "loaded": kind.loaded, "trials": trials}
+            for kind, trials in found.items()
         ],
     }
 
