@@ -8,7 +8,7 @@ from typing import Any
 
 from device_agents.farm import chartview
 from device_agents.farm.figures import a_or_an, show_bytes, show_count, show_drop, show_metric, show_ms, show_seconds
-from device_agents.farm.paired import Ratio
+from device_agents.farm.paired import Ratio, latency
 from device_agents.farm.readings import shown_facts, shown_state, shown_value
 
 Json = Mapping[str, Any]
@@ -49,11 +49,22 @@ def view(outcome: Json, report: Json) -> dict[str, Any]:
         "state": shown_state(report.get("state_before") or {}, report.get("state_after") or {}),
         "facts": shown_facts(report.get("facts") or {}),
         "software": _software(report),
-        "job": _pairs(_without(report.get("job") or {}, ("variants", "model", "target", "evaluation"))),
+        "job": _pairs(_without(report.get("job") or {}, ("variants", "model", "target", "evaluation", "canary")))
+        + steadiness(report),
         "histories": _histories(outcome),
         "provenance": _provenance(outcome),
         "bundle": outcome.get("bundle"),
     }
+
+
+def steadiness(report: Json) -> list[tuple[str, str]]:
+    """(label, value) of what the protocol did against the device's unsteadiness, and of the model that ran along."""
+    results = report.get("results") or []
+    kept = sum(len(one.get("blocks") or []) for one in results)
+    again = sum(len(one.get("redone") or []) for one in results)
+    found = [("blocks done again", f"{again}, beside {kept} that count")] if kept else []
+    canary = latency(report["canary_model"]) if report.get("canary_model") else None
+    return found + ([("canary model, p50", f"{show_ms(canary.p50_ms)} ms")] if canary else [])
 
 
 def headline(outcome: Json) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +17,8 @@ import pytest
 
 from device_agents.bundle import Bundle, read_bundle
 from tests.bench.verdicts.nets import stack
-from tests.deploy.cli import BOARD, Ended, run
-from tests.doubles.loopback import Loopback, declare
+from tests.deploy.cli import BOARD, Ended, run, start
+from tests.doubles.loopback import Loopback, declare, free_port
 from tests.doubles.quota import Quota
 
 pytestmark = [pytest.mark.slow, pytest.mark.device]
@@ -167,3 +170,47 @@ def test_bad_state_is_refused_or_makes_the_report_invalid_and_the_status_says_so
     measured = farm.run("bench", "--device", "box", "--anyway", _given(bundle))
     assert measured.status == INVALID
     assert [(one["valid"], one["purpose"]) for one in farm.reports()] == [(False, "bench"), (False, "bench")]
+
+
+def test_report_is_kept_while_the_database_is_away_and_its_writer_is_killed(farm: Farm, tmp_path: Path) -> None:
+    """Nobody listens at the ledger's address; the run is killed while it tries again, and the next one files."""
+    bundle = stack(tmp_path / "one", 10)
+    away = {"EDGEWRIGHT_ROOT": str(farm.root), "EDGEWRIGHT_LEDGER": f"postgresql://127.0.0.1:{free_port()}/nobody"}
+    running = start(farm.state, "bench", "--device", "box", "--anyway", "--processes", "1", _given(bundle), **away)
+    deadline = time.monotonic() + 120
+    while not (found := list((farm.state / "reports").glob("*.json"))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    said, _ = running.communicate()
+    assert found, said
+    assert "stack" not in said.partition("device:")[2], "something was said of a report that was not filed yet"
+    assert [one["id"] for one in farm.reports()] == [found[0].stem]
+    assert not list((farm.state / "reports").glob("*.unfiled"))
+
+
+def test_run_that_dies_after_it_has_measured_is_taken_up_by_the_next(farm: Farm, tmp_path: Path) -> None:
+    """What a kill between the agent's closing marker and the report leaves: a whole journal, and no report."""
+    bundle = stack(tmp_path / "one", 10)
+    running = start(
+        farm.state, "bench", "--device", "box", "--anyway", "--processes", "1", _given(bundle),
+        EDGEWRIGHT_ROOT=str(farm.root),
+    )  # fmt: skip
+    journal, kept = farm.state / "journal", tmp_path / "journal"
+    while running.poll() is None and not kept.exists():
+        for path in journal.glob("*.jsonl"):
+            kept.hardlink_to(path)  # what the run unlinks stays here, whole
+            name = path.name
+        time.sleep(0.01)
+    running.communicate()
+    assert b'"kind":"end"' in kept.read_bytes()
+    (report,) = (farm.state / "reports").glob("*.json")
+    before = json.loads(report.read_text())
+    shutil.rmtree(farm.state / "reports")
+    (farm.state / "ledger.sqlite").unlink()
+    (journal / name).write_bytes(kept.read_bytes())
+    listed = farm.run("compare", _given(bundle), _given(bundle), "--device", "nobody")
+    listed.assert_plain()  # whatever is typed next
+    (again,) = (farm.state / "reports").glob("*.json")
+    after = json.loads(again.read_text())
+    assert after["results"] == before["results"]
+    assert [one["id"] for one in farm.reports()] == [before["id"]]

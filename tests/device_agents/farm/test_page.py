@@ -332,3 +332,16 @@ _CONTRAST = """
   return found;
 })()
 """
+
+
+def test_render_says_how_often_blocks_were_done_again_and_what_the_canary_model_took(
+    outcome: dict[str, Any], report: dict[str, Any]
+) -> None:
+    assert "done again" in render(outcome, report)
+    first = report["results"][0]
+    first["redone"] = [dict(first["blocks"][0], attempt=0, canary_ratio=1.4)]
+    report["canary_model"] = dict(first, name="(canary)")
+    shown = render(outcome, report)
+    kept = sum(len(result["blocks"]) for result in report["results"])
+    assert f"1, beside {kept} that count" in shown
+    assert "canary model, p50" in shown and "(canary)" not in shown.split("<pre")[0]
