@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = {
+    "alembic",
     "cryptography",
     "jinja2",
     "numpy",
@@ -24,6 +25,7 @@ HEAVY = {
     "safetensors",
     "scipy",
     "sklearn",
+    "sqlalchemy",
     "tensorflow",
     "torch",
     "torch_pruning",
@@ -32,7 +34,9 @@ HEAVY = {
 STARTS = {
     "import tasks": "import tasks",
     "import edgewright": "from edgewright import errors, files, program, progress",
-    "inv --list": "from invoke import main; main.program.run(['inv', '--search-root', ROOT, '--list'], exit=False)",
+    "inv --list": (
+        "import sys; sys.argv = ['inv', '--search-root', ROOT, '--list']\nfrom edgewright.program import main\nmain()"
+    ),
     "edgewright --list": "import sys; sys.argv = ['edgewright', '--list']\nfrom edgewright.program import main\nmain()",
 }
 
@@ -49,6 +53,18 @@ def loaded_after(code: str, root: Path) -> set[str]:
     )
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+LEDGER = "import sys; sys.argv = ['edgewright', 'ledger']\nfrom edgewright.program import main\nmain()"
+
+
+def test_ledger_that_is_up_to_date_is_listed_without_a_framework(
+    project_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_STATE", str(tmp_path))
+    monkeypatch.delenv("EDGEWRIGHT_LEDGER", raising=False)
+    assert "alembic" in loaded_after(LEDGER, project_root)  # the first one makes it
+    assert loaded_after(LEDGER, project_root) & HEAVY <= {"sqlalchemy", "pydantic"}
 
 
 @pytest.mark.parametrize("start", STARTS)

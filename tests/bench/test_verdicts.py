@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from tests.bench.verdicts.ab import KINDS, table
 from tests.bench.verdicts.nets import LAYERS, stack
+from tests.bench.verdicts.real import judged, text
 
 
 def _trial(said: str, change: float, **given: Any) -> dict[str, Any]:
@@ -49,3 +52,16 @@ def test_quick_run_measures_and_simulates(project_root: Path, tmp_path: Path) ->
     assert raw["series"]
     page = (tmp_path / "verdicts.md").read_text()
     assert "| equal, load beside | 1 |" in page and "white 1 %" in page
+
+
+def test_real_runs_become_nights_and_a_step_put_into_them_is_seen() -> None:
+    dice = random.Random(4)
+
+    def trial(number: int) -> dict[str, Any]:
+        blocks = [1e6 * math.exp(dice.gauss(0, 0.01)) for _ in range(8)]
+        return {"number": number, "night": {"valid": number != 7, "blocks": blocks, "canary_blocks": [1e5] * 8}}
+
+    told = judged({"kinds": [{"trials": [trial(number) for number in range(70)]}]})
+    assert (told["nights"], told["alarms"], told["device"]) == (69, 0, 0)
+    assert told["10%"] and all(delay is not None and delay <= 4 for delay in told["10%"])
+    assert "69 repeated runs" in text(told) and "A step of 10%" in text(told)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.files import write_atomically
-from tests.bench.verdicts import ab, series
+from tests.bench.verdicts import ab, real, series
 
 PARTS: dict[str, Any] = {"ab": ab, "series": series}
 _HEAD = """# What the verdicts are worth
@@ -30,6 +30,8 @@ machine had to do ran beside all of them.
 Simulated nights, seeded; a year is 365 of them.
 
 {series}
+
+{real}
 """
 
 
@@ -45,6 +47,7 @@ def main() -> None:
 
     def page() -> str:
         texts = {name: part.table(raw[name]) if name in raw else "(left out)" for name, part in PARTS.items()}
+        texts["real"] = real.text(raw["real"]) if "real" in raw else ""
         words = " with --quick" if given.quick else ""
         return _HEAD.format(words=words, machine=f"{os.cpu_count()} cores ({platform.machine()})", **texts)
 
@@ -59,6 +62,7 @@ def main() -> None:
         keep("series", series.run(given.quick))
     if given.only in (None, "ab"):
         keep("ab", ab.run(given.quick, given.trials, lambda found: keep("ab", found)))
+        keep("real", real.judged(raw["ab"]))
     print(page())
 
 

@@ -21,6 +21,7 @@ from edgewright.places import cache_folder
 from pipeline.measuring import Protocol
 from tests.bench.verdicts.load import Load
 from tests.bench.verdicts.nets import LAYERS, stack
+from tests.bench.verdicts.real import night
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def run(
             for number in range(count):
                 for kind in kinds if number % QUIET_EVERY == 0 else [kind for kind in kinds if kind.loaded]:
                     with Load(kind.loaded):
-                        found[kind].append(_trial(device, bundles[LAYERS], bundles[kind.layers], rule))
+                        trial = _trial(device, bundles[LAYERS], bundles[kind.layers], rule)
+                    found[kind].append(trial | {"number": sum(map(len, found.values()))})
                     print(f"trial {number + 1} of {count}, {kind.name}: {_line(found[kind][-1])}", flush=True)
                 keep(_told(rule, found))
     return _told(rule, found)
@@ -104,6 +106,7 @@ def _trial(device: Device, a: Bundle, b: Bundle, rule: Rule) -> dict[str, Any]:
         "problems": report.problems,
         "redone": sum(len(result["redone"]) for result in report.results),
         "others": report.others_cpu_share,
+        "night": night(report),
     }
 
 
