@@ -90,7 +90,7 @@ class Race:
                 return
             ratio = max(before, self._read())
             over = ratio > BOUND or (found["held"] or 0.0) > HELD
-            kept = not over or attempt == MOST_AGAIN or self._spoilt >= _LASTING
+            kept = not over or attempt == MOST_AGAIN or self._spoilt >= _LASTING or not self._in_time()
             self._crew.out.write(
                 "block",
                 name=variant.name,
@@ -126,6 +126,10 @@ class Race:
         if others is not None and job["threads"] == 1 and self._on_cpu.get(variant.name):
             held = round(min(max(1 - (own + max(others, 0)) / spent, 0.0), 1.0), 4)
         return dict(found, others_ns=others, watched_ns=spent * len(self._crew.cpus), held=held)
+
+    def _in_time(self) -> bool:
+        """Whether there is time to do blocks again: half of the job's is for what must be done once."""
+        return time.monotonic() < self._crew.deadline - self._crew.job["time_limit_s"] / 2
 
     def _calm(self) -> float:
         """Waits a moment for the canary to be as usual; what it took at last, over the usual."""
