@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from device_agents.connect.process import Completed
 from device_agents.farm.endings import ended_badly, garbled, lost
-from device_agents.farm.events import Bytes, Cleaned, Count, Facts, Part, State, Text, Word, Words, closing
+from device_agents.farm.events import Bytes, Cleaned, Count, Facts, Ns, Part, State, Text, Word, Words, closing
 from device_agents.foreign import printable
 
 
@@ -35,6 +35,16 @@ class _Hello(Part):
 class _Probe(Part):
     facts: Facts
     state: State
+
+
+class _Canary(Part):
+    pinned: bool
+    cpus: Annotated[list[Count], Field(max_length=4096)]
+    ns: Annotated[list[Ns], Field(min_length=1, max_length=10_000)]
+
+
+class _Digest(Part):
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Holder(Part):
@@ -70,6 +80,8 @@ class _Unpack(Part):
 _ANSWERS: dict[str, type[Part]] = {
     "hello": _Hello,
     "probe": _Probe,
+    "canary": _Canary,
+    "sha256": _Digest,
     "holder": _Holder,
     "sizes": _Sizes,
     "erase": _Erase,
