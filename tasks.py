@@ -201,7 +201,8 @@ def ledger_import(c: Context, file: str) -> None:
         "commits": "walk git commits and build at each, instead of the bundles that the ledger has",
         "device": "name in farm.toml, or host for this machine",
         "budget": "seconds of each comparison",
-        "json": "write what was found to this file",
+        "anyway": "measure also on a device in a bad state, and go by its invalid reports",
+        "json": "write what was found to this file, also where it is cut off",
     },
 )
 @plainly
@@ -215,15 +216,20 @@ def bisect(
     commits: bool = False,
     device: str = "",
     budget: float = 60.0,
+    anyway: bool = False,
     json: str = "",
 ) -> None:
     """Find the bundle, or the commit, with which a model got worse on a device."""
     from pipeline import bisect as bisecting
+    from pipeline.history import Question
 
     found = bisecting.bisect(
-        bisecting.Question(model, target, variant or None, good or None, bad or None, commits, device or None, budget),
+        Question(model, target, variant or None, good or None, bad or None, commits, device or None, budget, anyway),
         json or None,
     )
+    _end_if_invalid(found.problems)
+    if found.verdict == "undecided":
+        raise Exit(code=UNDECIDED)
     if found.first_bad is None:
         raise Exit(code=NOTHING_HOLDS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -12,10 +11,9 @@ from device_agents.farm.figures import show_bytes, show_metric, show_ms, show_ra
 from device_agents.farm.paired import latency, speedup
 from device_agents.farm.report import Report
 from edgewright.errors import BadArgument
-from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import for_stream
-from pipeline.bundles import ACCEPTED, find_bundle
-from pipeline.keeping import take_up
+from pipeline.bundles import ACCEPTED, find_bundle, keep_bundle
+from pipeline.keeping import take_up, write_told
 from pipeline.measuring import Protocol, bench_for
 from pipeline.project import Project
 from pipeline.table import aligned, plain
@@ -45,7 +43,7 @@ def bench(
     project = Project.here()
     take_up(project)
     by_model: dict[str, dict[str, Bundle]] = {}
-    for bundle in [find_bundle(project, one) for one in given]:
+    for bundle in [keep_bundle(project, find_bundle(project, one)) for one in given]:
         by_model.setdefault(bundle.manifest.model, {})[bundle.digest] = bundle
     reports = []
     for model, bundles in by_model.items():
@@ -59,7 +57,7 @@ def bench(
         reports.append(report)
         print("\n".join(text(report, dict(named))), flush=True)
     if json_file:
-        write_atomically(Path(json_file), pretty_json([report.to_json() for report in reports]))
+        write_told(json_file, [report.to_json() for report in reports])
     return reports
 
 
@@ -75,7 +73,7 @@ def names(bundles: Sequence[Bundle]) -> list[tuple[str, Bundle]]:
 def text(report: Report, bundles: Mapping[str, Bundle]) -> list[str]:
     """What is printed of a report."""
     metric = next((one["accuracy"]["name"] for one in report.results if one.get("accuracy")), "top-1")
-    head = ["variant", "bundle", "size", metric, "p50 ms", "p90 ms", "p99 ms", "load ms", "memory", "energy"]
+    head = ["variant", "bundle", "size", plain(metric), "p50 ms", "p90 ms", "p99 ms", "load ms", "memory", "energy"]
     rows = [[*head, f"beside {plain(report.results[0]['name'])}"]]
     rows += [_row(result, report.results[0], bundles[result["name"]]) for result in report.results]
     lines = ["", *aligned(rows)]

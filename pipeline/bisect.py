@@ -2,146 +2,210 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from device_agents.bundle import Bundle
+from device_agents.farm.inventory import HOST, Inventory
 from device_agents.farm.sequential import Rule
+from device_agents.farm.versus import Line, overall
 from edgewright.errors import BadArgument, EdgewrightError
-from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import for_stream
-from pipeline.bundles import accepted, find_bundle
-from pipeline.commits import commits_between, tree_bundle
 from pipeline.compare import Compared, compare_bundles, said
-from pipeline.keeping import take_up
-from pipeline.ledger import open_ledger
-from pipeline.measuring import Bench, bench_for
+from pipeline.history import Question, Step, by_bundle, by_commit
+from pipeline.keeping import on_stderr, take_up, write_told
+from pipeline.measuring import Bench, Protocol, bench_for
 from pipeline.project import Project
 from pipeline.table import plain
+from targets.schema import read_target
 
-
-class NothingToBisect(EdgewrightError):
-    """There is no history between the good one and the bad one."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked. good, bad: commits, or bundles as find_bundle takes them; None: see the task. budget: seconds of
-    each comparison."""
-
-    model: str
-    target: str
-    variant: str | None
-    good: str | None
-    bad: str | None
-    commits: bool
-    device: str | None
-    budget: float
-
-
-@dataclass(frozen=True)
-class Step:
-    """One place of the history: a commit or a bundle's first report, and how to get its bundle (None: it can't be)."""
-
-    name: str
-    bundle: Callable[[], Bundle | None]
+Trial = Callable[[Step], "Compared | bool | None"]
+"""How a step compares with the good bundle; False where it is the good bundle itself, None where it has no bundle."""
 
 
 @dataclass
 class Found:
-    """first_bad: the step from which on it is worse, None where nothing is; suspects: those that can't be told apart
-    since what lies between could not be built or decided; metrics: those that are worse."""
+    """What is known so far. verdict: worse (from first_bad on), same (the last step is not worse), undecided (that of
+    the last step can't be told), unfinished (it was cut off). suspects: the first bad step, and those before it that
+    can't be told from it; metrics: what got worse there; good, bad: ids of the nearest steps that are known to be not
+    worse and worse; problems: of the invalid reports that this rests on.
+    """
 
-    first_bad: str | None
-    suspects: list[str]
-    metrics: list[str]
+    good: str
+    bad: str | None = None
+    verdict: Literal["worse", "same", "undecided", "unfinished"] = "unfinished"
+    first_bad: str | None = None
+    suspects: list[str] = field(default_factory=list)
+    metrics: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     tried: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": "edgewright-bisection/1"} | vars(self)
 
 
 def bisect(question: Question, json_file: str | None = None) -> Found:
-    """The task's body. Raises EdgewrightError."""
+    """The task's body; what was found so far is told also where it is cut off. Raises EdgewrightError."""
+    if not 0 < question.budget <= 86_400:
+        raise BadArgument(
+            f"{question.budget:g} seconds is no budget", where="--budget", remedy="give seconds, e.g. --budget 60"
+        )
     project = Project.here()
-    take_up(project)
-    good, steps = (_by_commit if question.commits else _by_bundle)(project, question)
-    bench = bench_for(project, [good], question.device, None, purpose="bisect", progress=for_stream())
-    print(
-        f"{plain(question.model)} > {bench.target.name}     {len(steps)} steps after {good.digest[:16]}, the good one"
-    )
-    found = search(steps, _Trial(bench, good, Rule(budget_s=question.budget)))
-    if json_file:
-        write_atomically(Path(json_file), pretty_json(vars(found)))
-    if found.first_bad is None:
-        print("  nothing got worse: the last one is not worse than the good one")
-    elif len(found.suspects) > 1:
-        print(f"  first bad  one of {', '.join(map(plain, found.suspects))}")
-    else:
-        print(f"  first bad  {plain(found.first_bad)}: worse in {', '.join(found.metrics)}")
+    # By its name, as the bundles have it; asked before anything is built, and so is the device.
+    target = read_target(Path(question.target).stem, project.root)
+    if question.device not in (None, HOST):
+        Inventory.read(project.farm_file).choose(target.name, question.device)
+    with _ended_by_signals():
+        take_up(project)
+        reference, steps = (by_commit if question.commits else by_bundle)(project, target, question)
+        good = reference.bundle()
+        bench = bench_for(project, [good], question.device, None, purpose="bisect", progress=for_stream())
+        after = f"{len(steps)} steps after {plain(reference.name)}, the good one"
+        print(f"{plain(question.model)} > {target.name}     {after}", flush=True)
+        found = Found(reference.id)
+        try:
+            search(steps, _Trial(bench, good, question), found, question.anyway)
+        except BaseException as error:
+            if isinstance(error, EdgewrightError) and found.bad:
+                error.remedy = f"{error.remedy}; {_on(found)}".removeprefix("; ")
+            _tell(found, json_file)
+            raise
+    _tell(found, json_file)
     return found
+
+
+def _tell(found: Found, json_file: str | None) -> None:
+    print("\n".join(text(found)), flush=True)
+    if json_file:
+        write_told(json_file, found.to_json())
+
+
+def text(found: Found) -> list[str]:
+    """What is printed at the end, or where it was cut off."""
+    if found.verdict == "unfinished":
+        if not found.bad:
+            return ["  so far     nothing is known yet"]
+        return [
+            f"  so far     it got worse after {found.good}, with {found.bad} at the latest",
+            f"  next       {_on(found)}",
+        ]
+    lines = []
+    if found.verdict == "undecided":
+        lines += ["  undecided  whether the last one is worse can't be told"]
+        lines += [] if found.problems else ["  next       give it more time (--budget), or name another --bad"]
+    elif found.verdict == "same":
+        lines += ["  nothing got worse: the last one is not worse than the good one"]
+    else:
+        lines += [f"  first bad  {plain(found.first_bad)}: worse in {', '.join(found.metrics)}"]
+        lines += [f"  or         {plain(name)}, which can't be told" for name in found.suspects[:-1]]
+    if found.problems:
+        lines.append(f"  INVALID: it rests on figures that can't be trusted: {'; '.join(map(plain, found.problems))}")
+    return lines
+
+
+def _on(found: Found) -> str:
+    return f"to go on where it was, the same command with --good {found.good} --bad {found.bad}"
 
 
 class _Trial:
-    """Is a step worse than the good one? Equal bundles are compared once."""
+    """Compares steps with the good bundle. Equal bundles are compared once."""
 
-    def __init__(self, bench: Bench, good: Bundle, rule: Rule) -> None:
+    def __init__(self, bench: Bench, good: Bundle, question: Question) -> None:
         self._bench = bench
         self._good = good
-        self._rule = rule
+        self._rule = Rule(budget_s=question.budget)
+        self._protocol = Protocol(processes=self._rule.first, ask=True, refuse=not question.anyway)
         self._known: dict[str, Compared] = {}
 
     def __call__(self, step: Step) -> Compared | bool | None:
-        """The comparison; False where it is the good bundle itself, None where it has no bundle."""
-        bundle = step.bundle()
-        if bundle is None or bundle.digest == self._good.digest:
-            return None if bundle is None else False
+        try:
+            bundle = step.bundle()
+        except EdgewrightError as error:
+            on_stderr(f"{plain(step.name)}: {plain(error.what)}")
+            return None
+        if bundle.digest == self._good.digest:
+            return False
         if bundle.digest not in self._known:
-            self._known[bundle.digest] = compare_bundles(self._bench, self._good, bundle, self._rule)
+            self._known[bundle.digest] = compare_bundles(self._bench, self._good, bundle, self._rule, self._protocol)
         return self._known[bundle.digest]
 
 
-def search(steps: Sequence[Step], trial: Callable[[Step], Compared | bool | None]) -> Found:
-    """Halves the steps (oldest first) until the first bad one is left. A step that can't be told is gone around."""
-    found = Found(None, [], [])
-    last = trial(steps[-1])
-    found.tried.append(_told(steps[-1], last))
-    metrics = _worse(last)
-    if not metrics:
+def search(steps: Sequence[Step], trial: Trial, found: Found, anyway: bool = False) -> Found:
+    """Halves the steps (oldest first) until the first bad one is left; `found` is kept up to date meanwhile.
+
+    A step that can't be told is gone around, and so are the last ones as long as they have no bundle.
+    """
+    results: dict[int, Compared | bool | None] = {}
+
+    def tried(place: int) -> Compared | bool | None:
+        results[place] = trial(steps[place])
+        found.tried.append(_told(steps[place], results[place]))
+        return results[place]
+
+    high = len(steps) - 1
+    while high > 0 and tried(high) is None:
+        high -= 1
+    last = results[high] if high in results else tried(high)
+    sought = _worse(last, anyway)
+    if not sought:
+        found.verdict = "undecided" if _is_bad(last, {"latency": 0.0}, anyway) is None else "same"
+        found.problems = _problems(last)
         return found
-    found.metrics = metrics
-    low, high, skipped = -1, len(steps) - 1, set[int]()
+    found.bad = steps[high].id
+    low, skipped = -1, set[int]()
     while candidates := [place for place in range(low + 1, high) if place not in skipped]:
         middle = min(candidates, key=lambda place: abs(2 * place - low - high))
-        result = trial(steps[middle])
-        found.tried.append(_told(steps[middle], result))
-        answer = _is_bad(result, metrics)
+        answer = _is_bad(tried(middle), sought, anyway)
         if answer is None:
             skipped.add(middle)
         elif answer:
-            high = middle
+            high, found.bad = middle, steps[middle].id
         else:
-            low = middle
-    found.suspects = [steps[place].name for place in range(low + 1, high + 1)]
+            low, found.good = middle, steps[middle].id
+    found.verdict = "worse"
     found.first_bad = steps[high].name
+    found.suspects = [steps[place].name for place in range(low + 1, high + 1)]
+    found.metrics = [metric for metric in _worse(results[high], anyway) if metric in sought]
+    around = [_problems(results[place]) for place in (low, high) if place in results]
+    found.problems = list(dict.fromkeys(problem for problems in around for problem in problems))
     return found
 
 
-def _worse(result: Compared | bool | None) -> list[str]:
-    if result is None or isinstance(result, bool) or not result.report.valid:
+def _lines(result: Compared | bool | None, anyway: bool) -> list[Line]:
+    """What a comparison says: of an invalid report nothing, but where it was measured anyway."""
+    if result is None or isinstance(result, bool) or not (result.report.valid or anyway):
         return []
-    return [line.metric for line in result.lines if line.verdict == "worse"]
+    return result.lines
 
 
-def _is_bad(result: Compared | bool | None, metrics: Sequence[str]) -> bool | None:
-    """Whether it is worse in what the last one is worse in; None where that can't be told."""
-    if result is None or isinstance(result, bool):
-        return None if result is None else False
-    if not result.report.valid:
-        return None
-    verdicts = [line.verdict for line in result.lines if line.metric in metrics]
-    if "worse" in verdicts:
+def _worse(result: Compared | bool | None, anyway: bool) -> dict[str, float]:
+    """The metrics that are worse, and by how much."""
+    return {line.metric: line.change or 0.0 for line in _lines(result, anyway) if line.verdict == "worse"}
+
+
+def _is_bad(result: Compared | bool | None, sought: Mapping[str, float], anyway: bool) -> bool | None:
+    """Whether it is worse in any metric of the sought change; None where that can't be told.
+
+    A metric that is undecided, but surely less than half as much worse, has not changed yet.
+    """
+    if result is False:
+        return False
+    lines = [line for line in _lines(result, anyway) if line.metric in sought]
+    if any(line.verdict == "worse" for line in lines):
         return True
-    return None if "undecided" in verdicts else False
+    settled = [
+        line.verdict in ("same", "better") or (line.high is not None and line.high < sought[line.metric] / 2)
+        for line in lines
+    ]
+    return False if settled and all(settled) else None
+
+
+def _problems(result: Compared | bool | None) -> list[str]:
+    return [] if result is None or isinstance(result, bool) or result.report.valid else result.report.problems
 
 
 def _told(step: Step, result: Compared | bool | None) -> dict[str, Any]:
@@ -149,67 +213,23 @@ def _told(step: Step, result: Compared | bool | None) -> dict[str, Any]:
     if result is None or isinstance(result, bool):
         what = "no bundle: left out" if result is None else "the good bundle itself"
         print(f"  {plain(step.name):<48} {what}", flush=True)
-        return {"step": step.name, "verdict": None if result is None else "same", "report": None}
-    latency = result.lines[0]
-    word = result.verdict or f"INVALID: {'; '.join(map(plain, result.report.problems))}"
-    print(f"  {plain(step.name):<48} {word}  latency {said(latency)}", flush=True)
-    return {"step": step.name, "verdict": result.verdict, "report": result.report.id}
+        return {"step": step.name, "verdict": None if result is None else "same", "report": None, "valid": None}
+    word = overall(result.lines)
+    invalid = "" if result.report.valid else f"  INVALID: {'; '.join(map(plain, result.report.problems))}"
+    print(f"  {plain(step.name):<48} {word}  latency {said(result.lines[0]) or 'not measured'}{invalid}", flush=True)
+    return {"step": step.name, "verdict": word, "report": result.report.id, "valid": result.report.valid}
 
 
-def _by_bundle(project: Project, question: Question) -> tuple[Bundle, list[Step]]:
-    """The good bundle, and those that the ledger saw after it, up to the bad one."""
-    from targets.schema import read_target
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM and a closed terminal end the work as Ctrl-C does: what it leaves is tidied up, what it knows is told."""
 
-    target = read_target(question.target, project.root).name
-    with open_ledger(project) as ledger:
-        good = (
-            find_bundle(project, question.good) if question.good else accepted(project, ledger, question.model, target)
-        )
-        variant = question.variant or good.manifest.name
-        history = list(ledger.bundles(question.model, target, variant))
-    digests = [one.bundle for one in history]
-    after = digests.index(good.digest) + 1 if good.digest in digests else 0
-    bad = find_bundle(project, question.bad).digest if question.bad else digests[-1] if digests else good.digest
-    until = digests.index(bad) + 1 if bad in digests else len(digests)
-    chosen = history[after:until]
-    if not chosen:
-        raise NothingToBisect(
-            f"The ledger has no bundle of {question.model} ({variant}) for {target} after the good one.",
-            where=good.digest,
-            remedy="measure newer ones first (./inv deploy), or walk commits: --commits --good COMMIT",
-        )
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
 
-    def step(digest: str, started: str) -> Step:
-        return Step(f"{digest[:16]} of {started}", lambda: _if_there(project, digest))
-
-    return good, [step(one.bundle, one.started) for one in chosen]
-
-
-def _if_there(project: Project, digest: str) -> Bundle | None:
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        return find_bundle(project, digest)
-    except EdgewrightError:
-        return None
-
-
-def _by_commit(project: Project, question: Question) -> tuple[Bundle, list[Step]]:
-    """The bundle that the good commit builds, and the commits after it."""
-    if not question.good:
-        raise BadArgument("Which commit was good?", where="--good", remedy="--commits --good COMMIT [--bad COMMIT]")
-    commits = commits_between(project, question.good, question.bad or "HEAD")
-
-    def bundle(commit: str) -> Bundle | None:
-        return tree_bundle(project, commit, question.model, question.target, question.variant)
-
-    good = bundle(commits[0].id)
-    if good is None:
-        raise NothingToBisect(
-            "The good commit can't be built.",
-            where=commits[0].id,
-            remedy="take a later one as --good, or see what the build says: git checkout it and ./inv build",
-        )
-    if len(commits) < 2:
-        raise NothingToBisect(
-            "There is no commit after the good one.", where=commits[0].id, remedy="name an earlier --good"
-        )
-    return good, [Step(f"{one.id[:12]} {one.title}", lambda id=one.id: bundle(id)) for one in commits[1:]]  # type: ignore[misc]
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

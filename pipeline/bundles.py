@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from device_agents.bundle import Bundle, read_bundle
+from device_agents.bundle import Bundle, read_bundle, write_bundle
 from device_agents.errors import BundleError
 from edgewright.errors import BadArgument, EdgewrightError
 from pipeline.build import Done, bundle_folder
@@ -26,7 +26,7 @@ class NothingAccepted(EdgewrightError):
 
 
 class BundleGone(EdgewrightError):
-    """A bundle that the ledger knows is no longer on this machine."""
+    """A bundle that the ledger knows is not, or can't be kept, on this machine."""
 
 
 def lay_out(project: Project, plan: Plan, built: dict[str, Done]) -> dict[str, Path]:
@@ -46,10 +46,30 @@ def lay_out(project: Project, plan: Plan, built: dict[str, Done]) -> dict[str, P
     return folders
 
 
+def keep_bundle(project: Project, bundle: Bundle) -> Bundle:
+    """The bundle among the project's own, copied there where it lies elsewhere: so its digest finds it later.
+
+    Raises BundleGone where it can't be written.
+    """
+    folder = project.state / "bundles" / bundle.digest
+    try:
+        return read_bundle(folder)
+    except BundleError:
+        pass
+    try:
+        return write_bundle(folder, bundle.model_file, bundle.manifest)
+    except OSError as error:
+        raise BundleGone(
+            f"The bundle can't be copied to where its digest is looked for: {error.strerror or error}",
+            where=str(folder),
+            remedy="make room there, then run the same command again",
+        ) from error
+
+
 def find_bundle(project: Project, given: str) -> Bundle:
     """A bundle on this machine, checked. Raises BadArgument, BundleGone, BundleError."""
-    folder, known = Path(given).expanduser(), project.state / "bundles"
-    if folder.is_dir():
+    known = project.state / "bundles"
+    if folder := _folder(given):
         return read_bundle(folder)
     if not is_digest(given):
         raise BadArgument(
@@ -69,6 +89,15 @@ def find_bundle(project: Project, given: str) -> Bundle:
             remedy="build it: ./inv build --target T --model M, or name its folder",
         )
     return read_bundle(folders[0])
+
+
+def _folder(given: str) -> Path | None:
+    """The folder of that name; None where there is none, or none that we may look at."""
+    try:
+        folder = Path(given).expanduser()
+        return folder if given and folder.is_dir() else None
+    except (OSError, RuntimeError):  # a name that is too long, or ~ of nobody
+        return None
 
 
 def is_digest(given: str) -> bool:

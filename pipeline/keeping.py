@@ -1,14 +1,19 @@
-"""Reports are kept before anything is said of them: as a file, then in the ledger; what a crash left is taken up."""
+"""Reports are kept before anything is said of them: as a file, then in the ledger; what a crash left is taken up; and
+what --json asks for is written."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from device_agents.farm.ledger.address import ledger_url
 from device_agents.farm.ledger.filing import Filed, file_report, file_waiting
 from device_agents.farm.recovery import recover
 from device_agents.farm.report import Report
+from edgewright.errors import BadArgument
+from edgewright.files import pretty_json, write_atomically
 from pipeline.project import Project
 
 Note = Callable[[str], None]
@@ -45,3 +50,15 @@ def take_up(project: Project, note: Note = on_stderr) -> list[Report]:
         if not filed.in_ledger:
             note(f"warning: {filed.path} is not in the ledger: {filed.problem}")
     return found
+
+
+def write_told(file: str, content: Any) -> None:
+    """Writes what a task's --json asks for, whole or not at all. Raises BadArgument where it can't be written."""
+    try:
+        write_atomically(Path(file), pretty_json(content))
+    except OSError as error:
+        raise BadArgument(
+            f"What was found can't be written there: {error.strerror or error}",
+            where=file,
+            remedy="./inv ledger shows the reports, which are kept; name a file in a folder that can be written",
+        ) from error
