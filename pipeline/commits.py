@@ -145,7 +145,8 @@ def _run(root: Path, project: Project, words: list[str]) -> None:
     try:
         process.wait(_BUILD_S)
     except BaseException:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
 

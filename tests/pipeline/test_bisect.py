@@ -133,6 +133,8 @@ def test_only_what_got_worse_at_the_first_bad_step_is_named() -> None:
     answers: list[Compared | bool | None] = [False, compared("worse", metric="size"), both]
     found = searched(steps_of(3), lambda step: answers[int(step.name)])
     assert (found.first_bad, found.metrics) == ("1", ["size"])
+    both_first: list[Compared | bool | None] = [False, both, compared("worse")]
+    assert searched(steps_of(3), lambda step: both_first[int(step.name)]).metrics == ["latency"]
 
 
 def test_device_that_vanishes_leaves_what_was_found_so_far() -> None:
