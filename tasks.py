@@ -25,7 +25,9 @@ def plainly(body: F) -> F:
         try:
             return body(*args, **kwargs)
         except EdgewrightError as error:
-            raise Exit(f"error: {error}", code=error.exit_status) from None
+            # What a device or a file said may stand in it: no escape code of theirs reaches the terminal.
+            said = "".join(one if one.isprintable() or one == "\n" else "?" for one in str(error))
+            raise Exit(f"error: {said}", code=error.exit_status) from None
 
     return wrapped  # type: ignore[return-value]
 

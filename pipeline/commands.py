@@ -8,7 +8,7 @@ from typing import Any
 
 from device_agents.farm.figures import show_bytes
 from edgewright.errors import BadArgument, EdgewrightError
-from edgewright.files import pretty_json, sha256_file, write_atomically
+from edgewright.files import sha256_file, write_atomically
 from edgewright.progress import for_stream
 from pipeline import build as building
 from pipeline import table
@@ -25,6 +25,7 @@ def deploy(
     """The main job; the outcome, or None for a dry run."""
     from device_agents.farm.inventory import Inventory
     from pipeline.deploy import Deploy, where_it_runs
+    from pipeline.keeping import write_told
 
     project = Project.here()
     if dry_run:
@@ -40,8 +41,6 @@ def deploy(
         flush=True,
     )
     outcome = job.run()
-    if json_file:
-        write_atomically(Path(json_file), pretty_json(outcome))
     shown.close()
     table.show(
         {
@@ -51,6 +50,8 @@ def deploy(
         },
         _console(),
     )
+    if json_file:
+        write_told(json_file, outcome)
     return outcome
 
 
@@ -58,6 +59,7 @@ def build(model: str, target: str, dry_run: bool, json_file: str | None = None) 
     """Every variant's bundle, without a device; as JSON, their folders by variant."""
     from pipeline.bundles import lay_out
     from pipeline.deploy import builder
+    from pipeline.keeping import write_told
 
     project = Project.here()
     plan = _plan(project, model, target)
@@ -72,7 +74,7 @@ def build(model: str, target: str, dry_run: bool, json_file: str | None = None) 
     folders = lay_out(project, plan, done)
     if json_file:
         bundles = {name: {"digest": folder.name, "folder": str(folder)} for name, folder in folders.items()}
-        write_atomically(Path(json_file), pretty_json({"schema": "edgewright-build/1", "variants": bundles}))
+        write_told(json_file, {"schema": "edgewright-build/1", "variants": bundles})
     failed = [one for one in done.values() if one.trouble]
     if failed:
         assert failed[0].trouble is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from device_agents.bundle import Bundle
@@ -13,10 +12,9 @@ from device_agents.farm.report import Report
 from device_agents.farm.sequential import Looker, Rule
 from device_agents.farm.versus import Line, Verdict, compare_results, overall
 from edgewright.errors import BadArgument
-from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import for_stream
 from pipeline.bundles import find_pair
-from pipeline.keeping import take_up
+from pipeline.keeping import take_up, write_told
 from pipeline.ledger import open_ledger
 from pipeline.measuring import Bench, Protocol, bench_for
 from pipeline.project import Project
@@ -94,9 +92,9 @@ def compare(
     print("\n".join(_heads(*pair, bench)), flush=True)
     rule = Rule(budget_s=budget)
     found = compare_bundles(bench, *pair, rule, Protocol(processes=rule.first, ask=True, refuse=not anyway))
+    print("\n".join(text(found)), flush=True)
     if json_file:
-        write_atomically(Path(json_file), pretty_json(found.to_json()))
-    print("\n".join(text(found)))
+        write_told(json_file, found.to_json())
     return found
 
 
@@ -109,7 +107,8 @@ def _heads(a: Bundle, b: Bundle, bench: Bench) -> list[str]:
     for name, bundle in ((A, a), (B, b)):
         of = bundle.manifest
         lines.append(
-            f"  {name}  {bundle.digest[:16]}  {plain(of.name)}, {of.precision}, {of.runtime}, {show_bytes(of.bytes)}"
+            f"  {name}  {bundle.digest[:16]}  "
+            + plain(f"{of.name}, {of.precision}, {of.runtime}, {show_bytes(of.bytes)}")
         )
     return lines
 

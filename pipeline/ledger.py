@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,8 +21,6 @@ from pipeline.table import plain
 
 if TYPE_CHECKING:
     from device_agents.farm.ledger.ledger import Ledger
-
-_LEAST_DIGITS = 6
 
 
 def open_ledger(project: Project) -> Ledger:
@@ -130,35 +127,30 @@ def accept(bundle: str, note: str, unmeasured: bool) -> Acceptance:
     return made
 
 
-def _named(bundle: str, project: Project, ledger: Ledger) -> tuple[str, str, str, str]:
-    """(model, target, variant, digest) of a bundle's folder, or of the one bundle whose digest begins so."""
-    from device_agents.bundle import read_bundle
+def _named(given: str, project: Project, ledger: Ledger) -> tuple[str, str, str, str]:
+    """(model, target, variant, digest) of a bundle on this machine, which is kept, else of one that the ledger knows.
 
-    folder, known = Path(bundle).expanduser(), project.state / "bundles"
-    if not folder.is_dir() and not re.fullmatch(rf"[0-9a-f]{{{_LEAST_DIGITS},64}}", bundle):
-        raise BadArgument(
-            f"{bundle!r} is no bundle's folder, and no beginning of a digest.",
-            where="BUNDLE",
-            remedy=f"name a folder of {project.shown(known)}, or {_LEAST_DIGITS} or more digits of its name",
-        )
-    folders = [folder] if folder.is_dir() else sorted(path for path in known.glob(f"{bundle}*") if path.is_dir())
-    measured = [] if folder.is_dir() else [one for one in ledger.results(bundle=bundle) if not one.canary]
-    digests = {path.name for path in folders} | {one.bundle for one in measured}
-    if len(digests) > 1:
-        raise BadArgument(
-            f"{len(digests)} bundles begin with {bundle}.", where="BUNDLE", remedy="give more digits of the digest"
-        )
-    if folders:
-        found = read_bundle(folders[0])
+    Raises BadArgument, BundleError, NotInLedger.
+    """
+    from pipeline.bundles import BundleGone, find_bundle, keep_bundle
+
+    try:
+        found = keep_bundle(project, find_bundle(project, given))
         return found.manifest.model, found.manifest.target, found.manifest.name, found.digest
-    if measured:
-        one = measured[-1]
-        return one.model, one.target, one.name, one.bundle or ""
-    raise NotInLedger(
-        f"No bundle begins with {bundle}.",
-        where=f"{project.shown(known)}, {ledger.where}",
-        remedy="./inv ledger.show REPORT names the bundles of a report",
-    )
+    except BundleGone:
+        measured = {one.bundle: one for one in ledger.results(bundle=given) if not one.canary}
+    if len(measured) > 1:
+        raise BadArgument(
+            f"{len(measured)} bundles begin with {given}.", where="BUNDLE", remedy="give more digits of the digest"
+        )
+    if not measured:
+        raise NotInLedger(
+            f"No bundle begins with {given}.",
+            where=f"{project.shown(project.state / 'bundles')}, {ledger.where}",
+            remedy="./inv ledger.show REPORT names the bundles of a report",
+        )
+    (one,) = measured.values()
+    return one.model, one.target, one.name, one.bundle or ""
 
 
 def _who() -> str:

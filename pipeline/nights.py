@@ -16,7 +16,8 @@ PURPOSES = ("deploy", "bench", "nightly")
 
 
 def verdicts(model: str | None, target: str | None, device: str | None, everything: bool, as_json: bool) -> bool:
-    """Prints what there is to say of the chosen series; whether the newest nights of any got worse.
+    """Prints what there is to say of the chosen series; whether a model got worse in the newest nights of any, which a
+    device that got slower as a whole is not.
 
     All series of the ledger are judged together, so that the correction for their number holds whatever is shown.
     """
@@ -33,7 +34,11 @@ def verdicts(model: str | None, target: str | None, device: str | None, everythi
     else:
         print("\n".join(text(chosen, everything)))
         print(f"  {len(chosen)} series judged, of {len(found)} in {where}")
-    return any(one.worse for one in chosen)
+    return any(one.worse and not _device_did(one) for one in chosen)
+
+
+def _device_did(verdict: SeriesVerdict) -> bool:
+    return bool(verdict.changes) and verdict.changes[-1].causes[0].what == "device"
 
 
 def text(verdicts: Sequence[SeriesVerdict], everything: bool) -> list[str]:
