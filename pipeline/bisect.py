@@ -18,7 +18,7 @@ from edgewright.progress import for_stream
 from pipeline.compare import Compared, compare_bundles, said
 from pipeline.history import Question, Step, by_bundle, by_commit
 from pipeline.keeping import on_stderr, take_up, write_told
-from pipeline.measuring import Bench, Protocol, bench_for
+from pipeline.measuring import Bench, bench_for
 from pipeline.project import Project
 from pipeline.table import plain
 from targets.schema import read_target
@@ -118,7 +118,7 @@ class _Trial:
         self._bench = bench
         self._good = good
         self._rule = Rule(budget_s=question.budget)
-        self._protocol = Protocol(processes=self._rule.first, ask=True, refuse=not question.anyway)
+        self._anyway = question.anyway
         self._known: dict[str, Compared] = {}
 
     def __call__(self, step: Step) -> Compared | bool | None:
@@ -130,7 +130,7 @@ class _Trial:
         if bundle.digest == self._good.digest:
             return False
         if bundle.digest not in self._known:
-            self._known[bundle.digest] = compare_bundles(self._bench, self._good, bundle, self._rule, self._protocol)
+            self._known[bundle.digest] = compare_bundles(self._bench, self._good, bundle, self._rule, self._anyway)
         return self._known[bundle.digest]
 
 

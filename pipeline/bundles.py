@@ -105,8 +105,10 @@ def is_digest(given: str) -> bool:
     return re.fullmatch(rf"[0-9a-f]{{{LEAST_DIGITS},64}}", given) is not None
 
 
-def find_pair(project: Project, ledger: Ledger, a: str, b: str) -> tuple[Bundle, Bundle]:
+def find_pair(project: Project, a: str, b: str) -> tuple[Bundle, Bundle]:
     """Two bundles to compare; one of them may be `accepted`, the reference of the other's model and target.
+
+    Only for that is the ledger asked: a comparison needs none to begin.
 
     Raises NothingAccepted besides find_bundle's.
     """
@@ -114,8 +116,11 @@ def find_pair(project: Project, ledger: Ledger, a: str, b: str) -> tuple[Bundle,
         raise BadArgument("Only one of the two can be the accepted bundle.", where="A, B", remedy="name the other one")
     if ACCEPTED not in (a, b):
         return find_bundle(project, a), find_bundle(project, b)
+    from pipeline.ledger import open_ledger
+
     other = find_bundle(project, b if a == ACCEPTED else a)
-    reference = accepted(project, ledger, other.manifest.model, other.manifest.target)
+    with open_ledger(project) as ledger:
+        reference = accepted(project, ledger, other.manifest.model, other.manifest.target)
     return (reference, other) if a == ACCEPTED else (other, reference)
 
 

@@ -15,7 +15,6 @@ from edgewright.errors import BadArgument
 from edgewright.progress import for_stream
 from pipeline.bundles import find_pair
 from pipeline.keeping import take_up, write_told
-from pipeline.ledger import open_ledger
 from pipeline.measuring import Bench, Protocol, bench_for
 from pipeline.project import Project
 from pipeline.table import aligned, plain
@@ -57,17 +56,30 @@ class Compared:
         }
 
 
-def compare_bundles(bench: Bench, a: Bundle, b: Bundle, rule: Rule, protocol: Protocol | None = None) -> Compared:
+def compare_bundles(bench: Bench, a: Bundle, b: Bundle, rule: Rule, anyway: bool = False) -> Compared:
     """Measures two bundles in turns, asked for more while the rule wants it; the report is kept before this returns.
 
-    Raises DeviceError, ReportNotKept.
+    anyway: also on a device in a bad state. Raises BadArgument, DeviceError, ReportNotKept.
     """
+    if bench.entry.emulated:
+        raise BadArgument(
+            f"{bench.entry.name} is emulated: its times mean nothing, so nothing can be compared there.",
+            where="--device",
+            remedy="name a real device, or host for this machine; ./inv deploy says whether the answers are the same",
+        )
     looker = Looker(rule)
-    protocol = protocol or Protocol(processes=rule.first, ask=True)
-    report = bench.run([(A, a), (B, b)], protocol, more=looker.more)
+    # A slow model's blocks end after three calls, so that the first look comes within the budget where it can.
+    protocol = Protocol(
+        processes=rule.first,
+        ask=True,
+        block_limit_seconds=max(0.5, rule.budget_s / 64),
+        refuse=not anyway,
+        more_s=rule.budget_s,
+    )
+    report = bench.run([(A, a), (B, b)], protocol, more=looker.more, heard=looker.heard)
     one, other = report.results
     if not looker.looked:
-        looker.look([one, other])  # a phone isn't asked, and a short budget may leave no look
+        looker.look([one, other])  # the job's time may have left none
     lines = compare_results(one, other, looker, (a.manifest.bytes, b.manifest.bytes), report.idle_mw)
     return Compared(a, b, report, lines, looker)
 
@@ -80,8 +92,7 @@ def compare(
         raise BadArgument(f"{budget:g} seconds is no budget", where="--budget", remedy="give seconds, e.g. --budget 60")
     project = Project.here()
     take_up(project)
-    with open_ledger(project) as ledger:
-        pair = find_pair(project, ledger, a, b)
+    pair = find_pair(project, a, b)
     if pair[0].manifest.model != pair[1].manifest.model:
         raise BadArgument(
             f"They are of different models: {pair[0].manifest.model} and {pair[1].manifest.model}.",
@@ -90,8 +101,7 @@ def compare(
         )
     bench = bench_for(project, pair, device, data, purpose="compare", progress=for_stream())
     print("\n".join(_heads(*pair, bench)), flush=True)
-    rule = Rule(budget_s=budget)
-    found = compare_bundles(bench, *pair, rule, Protocol(processes=rule.first, ask=True, refuse=not anyway))
+    found = compare_bundles(bench, *pair, Rule(budget_s=budget), anyway)
     print("\n".join(text(found)), flush=True)
     if json_file:
         write_told(json_file, found.to_json())

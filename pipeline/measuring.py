@@ -18,9 +18,12 @@ from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.progress import Progress, Silent
 from pipeline.keeping import Note, keep, on_stderr
 from pipeline.project import Project
-from targets.schema import Runtime, Target, read_target
+from targets.schema import TENSORRT, Runtime, Target, read_target
 
 More = Callable[[list[dict[str, Any]]], int]
+Heard = Callable[[dict[str, Any]], None]
+ENGINE_S = 600.0
+"""A variant's share of a job's time where TensorRT builds an engine for it, which takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,21 @@ class Protocol:
     block_seconds: float = 0.06
     warmup_seconds: float = 0.15
     memory_passes: int = 3
+    block_limit_seconds: float = 10.0
     refuse: bool = True
+    more_s: float = 0.0
 
     def fields(self) -> dict[str, Any]:
-        """As a job has them."""
-        given = {name: value for name, value in vars(self).items() if name != "refuse"}
+        """As a job has them. more_s, the seconds that `ask` may cost, go into the job's time limit."""
+        given = {name: value for name, value in vars(self).items() if name not in ("refuse", "more_s")}
         return given | {"on_bad_state": "refuse" if self.refuse else "measure"}
+
+
+def time_limit_s(variants: Sequence[JobVariant]) -> float:
+    """What a job over these variants may take, but for what it is asked besides."""
+    tensorrt = any(TENSORRT in variant.providers for variant in variants)
+    # The canary model is one more.
+    return max(600.0, (ENGINE_S if tensorrt else 60.0) * (len(variants) + 1))
 
 
 @dataclass
@@ -56,13 +68,19 @@ class Bench:
     progress: Progress = field(default_factory=Silent)
     note: Note = on_stderr
 
-    def run(self, named: Sequence[tuple[str, Bundle]], protocol: Protocol, more: More | None = None) -> Report:
+    def run(
+        self,
+        named: Sequence[tuple[str, Bundle]],
+        protocol: Protocol,
+        more: More | None = None,
+        heard: Heard | None = None,
+    ) -> Report:
         """One job over bundles by name; its report is on the disk and in the ledger when this returns.
 
         Raises DeviceError, ReportNotKept.
         """
         with self.open() as device:
-            report = self.measured(device, named, protocol, more)
+            report = self.measured(device, named, protocol, more, heard)
         keep(self.project, report, self.note)
         return report
 
@@ -71,7 +89,12 @@ class Bench:
         return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
 
     def measured(
-        self, device: AnyDevice, named: Sequence[tuple[str, Bundle]], protocol: Protocol, more: More | None = None
+        self,
+        device: AnyDevice,
+        named: Sequence[tuple[str, Bundle]],
+        protocol: Protocol,
+        more: More | None = None,
+        heard: Heard | None = None,
     ) -> Report:
         """The report of one job on an open device, not yet kept."""
         by_name: dict[str, Runtime] = {runtime.name: runtime for runtime in self.target.runtime}
@@ -101,11 +124,11 @@ class Bench:
             cpus=self.target.cpus if self.target.cpus == "auto" else list(self.target.cpus),
             sensors=self.target.sensors,
             wait_s=self.wait_s,
-            time_limit_s=max(600.0, 60.0 * len(variants)),
+            time_limit_s=time_limit_s(variants) + protocol.more_s,
             max_temperature_c=self.target.start_below_c,
             **(emulated() if self.entry.emulated else protocol.fields()),
         )
-        return device.measure(with_canary(job, device.install), more=more, commit=self.project.commit())
+        return device.measure(with_canary(job, device.install), heard, more, commit=self.project.commit())
 
     def _pushed(self, device: AnyDevice) -> str | None:
         """The evaluation data on the device; a phone by adb gives no answers, so it needs none."""

@@ -15,7 +15,7 @@ from device_agents.farm.job import Job, JobVariant
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
 from device_agents.farm.verdict import Metric
-from pipeline.measuring import emulated
+from pipeline.measuring import emulated, time_limit_s
 from pipeline.metrics import metric
 from pipeline.parity import Parity, compare_outputs
 from pipeline.plan import Plan, Variant
@@ -23,7 +23,6 @@ from pipeline.steps.checking import EXPECTED, PARITY, CheckStep
 from pipeline.steps.registry import step_class
 from pipeline.steps.samples import FILE as EVALUATION
 from pipeline.store import Artifact
-from targets.schema import TENSORRT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,8 +31,6 @@ TOP1 = "top-1"
 # What the check steps run files with on this machine.
 HOSTS = {"onnxruntime", "litert", "torch"}
 CPU = {"CPUExecutionProvider", "XNNPACK"}
-ENGINE_S = 600.0
-"""A variant's share of a job's time where TensorRT builds an engine for it, which takes minutes."""
 
 
 @dataclass
@@ -121,7 +118,6 @@ class Session:
             for variant in plan.variants
             if variant.name in self.bundles
         ]
-        tensorrt = any(TENSORRT in variant.providers for variant in variants)
         return Job(
             model=plan.recipe.name,
             target=target.name,
@@ -132,7 +128,7 @@ class Session:
             cpus=target.cpus if target.cpus == "auto" else list(target.cpus),
             wait_s=self.wait_s,
             sensors=target.sensors,
-            time_limit_s=max(600.0, (ENGINE_S if tensorrt else 60.0) * len(variants)),
+            time_limit_s=time_limit_s(variants),
             max_temperature_c=target.start_below_c,
             **(emulated() if self.entry.emulated else {}),
         )

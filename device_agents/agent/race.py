@@ -33,8 +33,8 @@ class Race:
         self._spoilt = 0
         # By variant, whether all of it runs on the CPU: who waits for a GPU leaves a core idle and isn't held back.
         self._on_cpu: Dict[str, bool] = {}
-        # What the last canary took, over the usual; None where something else ran since.
-        self._last = 0.0
+        # What the last canary took, over the usual.
+        self._last = 1.0
 
     def calibrate(self) -> int:
         """What the canary usually takes here, in nanoseconds, by a dozen goes before anything else runs."""
@@ -133,8 +133,8 @@ class Race:
 
     def _calm(self) -> float:
         """Waits a moment for the canary to be as usual; what it took at last, over the usual."""
-        ratio = self._last or self._read()
-        for again in range(MOST_AGAIN if self._spoilt < _LASTING else 0):
+        ratio = self._last
+        for again in range(MOST_AGAIN if self._spoilt < _LASTING and self._in_time() else 0):
             if ratio <= BOUND:
                 break
             time.sleep(_PAUSE_S * (again + 1))

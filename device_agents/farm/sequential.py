@@ -8,6 +8,9 @@ Whatever is said at any look is said by that interval:
 - slower, faster: it leaves out "no change", and the estimate is at least `threshold` away from it;
 - same: it lies within `threshold` of "no change" on both sides;
 - otherwise more is measured, and once the budget is spent the answer is "undecided".
+
+The budget is of measuring: it runs from the job's start, once the device is reached and fit. How much more is measured
+from look to look is set so that the last look, if it comes to that, has the whole budget behind it.
 """
 
 from __future__ import annotations
@@ -26,8 +29,8 @@ Result = Mapping[str, Any]
 @dataclass(frozen=True)
 class Rule:
     """threshold: the smallest change that counts, as a share; error: of a whole comparison, both sides together;
-    first: process pairs before the first look; growth: pairs at each look over those at the one before; budget_s:
-    seconds after which no more is asked for."""
+    first: process pairs before the first look; growth: the least of pairs at each look over those at the one before;
+    budget_s: seconds after which no more is asked for."""
 
     threshold: float = THRESHOLD
     error: float = 0.02
@@ -59,7 +62,7 @@ def decide(ratio: Ratio | None, threshold: float = THRESHOLD) -> Comparison:
 
 @dataclass
 class Looker:
-    """Answers the agent's looks at a job of two variants. `more` is what Device.measure takes."""
+    """Answers the agent's looks at a job of two variants. `heard` and `more` are what Device.measure takes."""
 
     rule: Rule = Rule()
     clock: Callable[[], float] = time.monotonic
@@ -72,15 +75,23 @@ class Looker:
     def __post_init__(self) -> None:
         self._began = self.clock()
 
+    def heard(self, event: Mapping[str, Any]) -> None:
+        """The clock begins with the job: reaching the device and waiting for it to be fit are no measuring."""
+        if event.get("kind") == "start":
+            self._began = self.clock()
+
     def more(self, results: Sequence[Result]) -> int:
         """How many process pairs more; 0 where the answer stands or the budget is spent. results: A's, then B's."""
         self.look(results)
         spent = self.clock() - self._began
-        if self.comparison != "undecided" or self.looked >= self.rule.looks or not self.pairs:
+        left = self.rule.looks - self.looked
+        if self.comparison != "undecided" or left <= 0 or not self.pairs or any(one.get("error") for one in results):
             return 0
-        wanted = max(1, math.ceil(self.pairs * self.rule.growth) - self.pairs)
         affordable = int((self.rule.budget_s - spent) / (spent / self.pairs))
-        return max(0, min(wanted, affordable))
+        if affordable <= 0:
+            return 0
+        growth = max(self.rule.growth, ((self.pairs + affordable) / self.pairs) ** (1 / left))
+        return min(affordable, max(1, math.ceil(self.pairs * growth) - self.pairs))
 
     def look(self, results: Sequence[Result]) -> Comparison:
         """One look at all that there is; counts against the rule's looks."""

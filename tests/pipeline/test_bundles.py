@@ -105,12 +105,16 @@ def test_accepted_that_is_gone_from_this_machine_says_so(project: Project, one: 
 
 def test_pair_may_name_the_accepted_one_on_either_side(project: Project, one: Bundle, other: Bundle) -> None:
     accept(project, keep_bundle(project, one))
-    with Ledger.open(None, project.state) as ledger:
-        for given, digests in (
-            (("accepted", str(other.folder)), (one.digest, other.digest)),
-            ((str(other.folder), "accepted"), (other.digest, one.digest)),
-            ((str(other.folder), str(other.folder)), (other.digest, other.digest)),
-        ):
-            assert tuple(found.digest for found in find_pair(project, ledger, *given)) == digests
-        with pytest.raises(BadArgument, match="Only one of the two"):
-            find_pair(project, ledger, "accepted", "accepted")
+    for given, digests in (
+        (("accepted", str(other.folder)), (one.digest, other.digest)),
+        ((str(other.folder), "accepted"), (other.digest, one.digest)),
+        ((str(other.folder), str(other.folder)), (other.digest, other.digest)),
+    ):
+        assert tuple(found.digest for found in find_pair(project, *given)) == digests
+    with pytest.raises(BadArgument, match="Only one of the two"):
+        find_pair(project, "accepted", "accepted")
+
+
+def test_pair_by_name_asks_no_ledger(project: Project, one: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEWRIGHT_LEDGER", "postgresql://127.0.0.1:1/away")
+    assert find_pair(project, str(one.folder), str(one.folder))[0].digest == one.digest

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from device_agents.bundle import Bundle, write_bundle
+from device_agents.farm.inventory import stand_in
 from device_agents.farm.report import Report
 from device_agents.farm.sequential import Rule
 from edgewright.errors import BadArgument
@@ -50,8 +51,11 @@ class _Bench(Bench):
 
     def __init__(self, report: Report) -> None:
         self.report = report
+        self.entry = stand_in("host")
 
-    def run(self, named: Sequence[tuple[str, Bundle]], protocol: Protocol, more: Any = None) -> Report:
+    def run(
+        self, named: Sequence[tuple[str, Bundle]], protocol: Protocol, more: Any = None, heard: Any = None
+    ) -> Report:
         assert [name for name, _ in named] == ["A", "B"]
         assert protocol.ask
         return self.report

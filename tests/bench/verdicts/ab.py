@@ -16,6 +16,7 @@ from device_agents.farm.canary_model import with_canary
 from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import stand_in
 from device_agents.farm.job import Job, JobVariant
+from device_agents.farm.paired import percentile
 from device_agents.farm.sequential import Looker, Rule
 from edgewright.places import cache_folder
 from pipeline.measuring import Protocol
@@ -92,7 +93,7 @@ def _trial(device: Device, a: Bundle, b: Bundle, rule: Rule) -> dict[str, Any]:
     job = Job(model="stack", target="host", purpose="compare", variants=variants, settle_s=0, **protocol)
     job = with_canary(job, device.install)
     looker, began = Looker(rule), time.monotonic()
-    report = device.measure(job, more=looker.more)
+    report = device.measure(job, looker.heard, looker.more)
     assert looker.ratio is not None, report.problems
     return {
         "said": looker.comparison,
@@ -137,7 +138,7 @@ def table(found: dict[str, Any]) -> str:
         lines.append(
             f"| {kind['name']} | {len(trials)} | {said['slower']} | {said['same']} | {said['faster']} | "
             f"{said['undecided']} | {holds} | {median(trial['change'] for trial in trials) * 100:+.2f} % | "
-            f"{median(seconds):.0f} ({seconds[int(0.9 * (len(seconds) - 1))]:.0f}) | "
+            f"{median(seconds):.0f} ({percentile(seconds, 0.9):.0f}) | "
             f"{sum(not trial['valid'] for trial in trials)} |"
         )
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from device_agents.farm.ledger.points import Key, Point, Series
-from device_agents.farm.paired import block_medians
+from device_agents.farm.paired import block_medians, percentile
 from device_agents.farm.report import Report
 from device_agents.farm.series import ChangePoint, judge
 
@@ -59,7 +59,7 @@ def text(told: dict[str, Any]) -> str:
         delays = told[f"{step:.0%}"]
         seen = sorted(delay for delay in delays if delay is not None)
         if delays:
-            typical = f"median {median(seen):g}, p90 {seen[int(0.9 * (len(seen) - 1))]}" if seen else "never"
+            typical = f"median {median(seen):g}, p90 {percentile(seen, 0.9):g}" if seen else "never"
             lines.append(
                 f"A step of {step:.0%} put into them at {len(delays)} places and blamed on the model: nights until "
                 f"seen {typical}; not within {PATIENCE}: {len(delays) - len(seen)}."

@@ -94,7 +94,7 @@ def test_noise_beyond_the_budget_stays_undecided() -> None:
 
 
 def test_looks_are_never_more_than_the_rule_has() -> None:
-    looker = _Session(4, 0.0, between=0.1).run(Rule(budget_s=1e6, looks=3))
+    looker = _Session(4, 0.0, between=0.5).run(Rule(budget_s=150, looks=3))
     assert looker.looked == 3
 
 
@@ -116,3 +116,30 @@ def test_job_that_gave_nothing_asks_for_no_more() -> None:
     looker = Looker()
     assert looker.more([{"blocks": []}, {"blocks": []}]) == 0
     assert looker.comparison == "undecided"
+
+
+def test_clock_begins_with_the_job_and_not_with_the_way_to_the_device() -> None:
+    now = [0.0]
+    looker = Looker(Rule(budget_s=60), clock=lambda: now[0])
+    now[0] = 500.0
+    looker.heard({"kind": "waiting"})
+    looker.heard({"kind": "start"})
+    session = _Session(5, 0.0, between=0.1)
+    for _ in range(4):
+        session._pair()
+    now[0] = 510.0
+    assert looker.more(session.results) > 0
+
+
+def test_large_budget_is_behind_the_last_look() -> None:
+    looker = _Session(6, 0.0, between=0.3).run(Rule(budget_s=200))
+    assert looker.comparison == "undecided"
+    assert looker.looked == Rule().looks
+    assert 0.8 * 200 <= looker.pairs * 2.3 <= 200
+
+
+def test_variant_that_failed_ends_the_comparison() -> None:
+    session = _Session(7, 0.0, between=0.1)
+    session._pair()
+    session.results[1]["error"] = "it crashed"
+    assert Looker(clock=lambda: 1.0).more(session.results) == 0
