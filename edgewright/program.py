@@ -15,14 +15,17 @@ MANY = "takes_many"
 def main() -> None:
     """Runs the tasks named on the command line; ends the process with Invoke's exit status."""
     # Invoke and the tasks are imported here, so that importing edgewright stays free of both.
-    from invoke import Collection, Program
+    from invoke import Collection, ParseError, Program
 
     from edgewright import __version__
 
     class Tasks(Program):
         def parse_tasks(self) -> None:
             self.core.unparsed = spread(self.core.unparsed, self.collection)
-            super().parse_tasks()
+            try:
+                super().parse_tasks()
+            except ValueError as error:  # what Invoke lets out where --limit gets no number
+                raise ParseError(f"{error}: a number was expected") from error
 
     if "--search-root" in sys.argv[1:2]:  # ./inv says where tasks.py lies
         Tasks(name="inv", binary="inv", version=__version__).run()

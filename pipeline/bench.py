@@ -36,6 +36,8 @@ def bench(
         raise BadArgument("No bundle was named", where="BUNDLE", remedy="./inv bench --device D BUNDLE [BUNDLE ...]")
     if not 1 <= processes <= 1000:
         raise BadArgument(f"{processes} processes can't be", where="--processes", remedy="give 1 to 1000")
+    if wait < 0:
+        raise BadArgument(f"{wait:g} seconds can't be waited", where="--wait", remedy="give 0 or more")
     if ACCEPTED in given:
         raise BadArgument("Which accepted bundle?", where="BUNDLE", remedy="./inv compare accepted BUNDLE")
     from pipeline.deploy import where_it_runs
@@ -86,7 +88,10 @@ def text(report: Report, bundles: Mapping[str, Bundle]) -> list[str]:
 
 def _row(result: Mapping[str, Any], first: Mapping[str, Any], bundle: Bundle) -> list[str]:
     times = latency(result)
-    accuracy, loads = result.get("accuracy"), [load["load_ns"] for load in result.get("loads") or []]
+    accuracy, loads = (
+        result.get("accuracy"),
+        [load["load_ns"] for load in result.get("loads") or [] if load["load_ns"] is not None],
+    )
     ratio = speedup(first, result) if result is not first else None
     energy = result.get("energy_mj")
     return [

@@ -24,7 +24,7 @@ def on_stderr(line: str) -> None:
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
-def keep(project: Project, report: Report, note: Note = on_stderr) -> Filed:
+def keep(project: Project, report: Report, note: Note = on_stderr, patience_s: float = 90.0) -> Filed:
     """Writes a report and files it; a ledger that is away is waited for, then left for the next run, which is noted.
 
     Raises ReportNotKept where neither the file nor the ledger takes it.
@@ -33,6 +33,7 @@ def keep(project: Project, report: Report, note: Note = on_stderr) -> Filed:
         report,
         project.state,
         ledger_url(project.farm_file),
+        patience_s,
         waiting=lambda why: note(f"the ledger is away, trying again: {why}"),
     )
     if filed.problem:
@@ -44,7 +45,7 @@ def take_up(project: Project, note: Note = on_stderr) -> list[Report]:
     """Writes and files what earlier runs had measured to the end and could not keep; these reports."""
     found = recover(project.state)
     for report in found:
-        keep(project, report, note)
+        keep(project, report, note, patience_s=0.0)  # what is typed next waits for no ledger
         note(f"the report of a run that was cut off after it had measured is kept now: {report.id}")
     for filed in file_waiting(project.state, ledger_url(project.farm_file)):
         if not filed.in_ledger:

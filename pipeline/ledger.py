@@ -80,7 +80,7 @@ def export(out: str) -> None:
 
     if not out:
         raise BadArgument("No file was named", where="--out", remedy="./inv ledger.export --out reports.jsonl")
-    project, path = Project.here(), Path(out).expanduser()
+    project, path = Project.here(), _path(out)
     with open_ledger(project) as ledger:
         count = export_ledger(ledger, path)
     print(f"  {count} reports, {show_bytes(path.stat().st_size)}, in {project.shown(path)}")
@@ -91,8 +91,15 @@ def import_(file: str) -> None:
     from device_agents.farm.ledger.exchange import import_file
 
     with open_ledger(Project.here()) as ledger:
-        done = import_file(ledger, Path(file).expanduser())
+        done = import_file(ledger, _path(file))
     print(f"  {done.new} reports filed, {done.known} were there already")
+
+
+def _path(given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        raise BadArgument(f"{given!r} is nobody's folder", where="FILE", remedy="name a file in another one") from error
 
 
 def accept(bundle: str, note: str, unmeasured: bool) -> Acceptance:
@@ -138,7 +145,13 @@ def _named(given: str, project: Project, ledger: Ledger) -> tuple[str, str, str,
         found = keep_bundle(project, find_bundle(project, given))
         return found.manifest.model, found.manifest.target, found.manifest.name, found.digest
     except BundleGone:
-        measured = {one.bundle: one for one in ledger.results(bundle=given) if not one.canary}
+        # A comparison calls its bundles A and B, which are no variant's names.
+        purposes = {entry.id: entry.purpose for entry in ledger.reports()}
+        measured = {
+            one.bundle: one
+            for one in ledger.results(bundle=given)
+            if not one.canary and purposes[one.report] not in ("compare", "bisect")
+        }
     if len(measured) > 1:
         raise BadArgument(
             f"{len(measured)} bundles begin with {given}.", where="BUNDLE", remedy="give more digits of the digest"

@@ -11,8 +11,8 @@ from pipeline.ledger import open_ledger
 from pipeline.project import Project
 from pipeline.table import aligned, plain
 
-PURPOSES = ("deploy", "bench", "nightly")
-"""What a series is made of: comparisons and bisections measure old bundles, which would look like changes."""
+PURPOSES = ("deploy", "nightly")
+"""What a series is made of: what is measured by hand may be an old bundle, which would look like a change."""
 
 
 def verdicts(model: str | None, target: str | None, device: str | None, everything: bool, as_json: bool) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from device_agents.errors import DeviceError
 from device_agents.farm.assemble import assemble
+from device_agents.farm.events import closing
 from device_agents.farm.intake import Intake
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job
@@ -27,8 +28,8 @@ _MOST_LINE = 16 << 20
 def recover(state: Path) -> list[Report]:
     """The reports of jobs that ended well and whose report isn't in <state>/reports, oldest first.
 
-    Writing such a report takes its journal away. A journal whose writer lives is left alone; one of a job that didn't
-    end well is taken away after a day, and makes no report.
+    Writing such a report takes its journal away. A journal whose writer lives is left alone, and so is one of a
+    finished job that this version can't read; one of a job that didn't end is taken away after a day, and makes none.
     """
     reports = []
     for path in sorted((state / FOLDER).glob("*.jsonl")):
@@ -40,7 +41,7 @@ def recover(state: Path) -> list[Report]:
         elif (report := _report(path)) is not None:
             report.journal = journal
             reports.append(report)
-        elif time.time() - path.stat().st_mtime > _UNFINISHED_S:
+        elif time.time() - path.stat().st_mtime > _UNFINISHED_S and not _ended(path):
             journal.done()
     return reports
 
@@ -72,6 +73,15 @@ def _report(path: Path) -> Report | None:
     report.finished = ended.strftime("%Y-%m-%dT%H:%M:%SZ")
     report.warnings.append(RECOVERED)
     return report
+
+
+def _ended(path: Path) -> bool:
+    """Whether a job that ended well stands in a journal, or may: a file that can't be read now isn't thrown away."""
+    try:
+        ends = [closing(line[1:]) for line in _lines(path) if line.startswith(b"<")]
+        return any(end["ok"] for end in ends if end is not None)
+    except OSError:
+        return True
 
 
 def _runtime(told: dict[str, Any]) -> RuntimeInfo:

@@ -97,20 +97,24 @@ def new_id(started: str, model: str, target: str) -> str:
     return f"{re.sub(r'[^0-9TZ]', '', started)}-{slug}-{secrets.token_hex(3)}"
 
 
-def energy_mj(sections: list[dict[str, Any]], idle_mw: float | None) -> float | None:
-    """Millijoules that one inference takes above the idle board: the median over the sections that were sampled.
+def energies_mj(sections: list[dict[str, Any]], idle_mw: float | None) -> list[float]:
+    """Millijoules that one inference takes above the idle board, of each section that was sampled.
 
-    sections: {"calls": inferences in it, "energy": {"mj", "seconds", "samples"} or None}. None without a power sensor,
-    or where the idle power isn't known.
+    sections: {"calls": inferences in it, "energy": {"mj", "seconds", "samples"} or None}. None of them without a power
+    sensor, or where the idle power isn't known.
     """
     if idle_mw is None:
-        return None
-    found = [
+        return []
+    return [
         (section["energy"]["mj"] - idle_mw * section["energy"]["seconds"]) / section["calls"]
         for section in sections
         if section["energy"] and section["calls"]
     ]
-    return median(found) if found else None
+
+
+def energy_mj(sections: list[dict[str, Any]], idle_mw: float | None) -> float | None:
+    """The median of energies_mj; None where there is none."""
+    return median(found) if (found := energies_mj(sections, idle_mw)) else None
 
 
 class Collector:

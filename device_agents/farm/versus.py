@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from device_agents.farm.paired import Comparison, Ratio, latency, percentile, ratio_of
+from device_agents.farm.report import energies_mj
 from device_agents.farm.sequential import Looker, Rule, decide
 
 Result = Mapping[str, Any]
@@ -66,7 +67,13 @@ def compare_results(a: Result, b: Result, looker: Looker, sizes: tuple[int, int]
         _latency(a, b, looker),
         _varied("load time", _loads(a), _loads(b), rule),
         _varied("memory", a.get("peaks") or [], b.get("peaks") or [], rule),
-        _varied("energy", _energies(a, idle_mw), _energies(b, idle_mw), rule, "no power sensor tells it"),
+        _varied(
+            "energy",
+            energies_mj(a.get("energy") or [], idle_mw),
+            energies_mj(b.get("energy") or [], idle_mw),
+            rule,
+            "no power sensor tells it",
+        ),
         _size(*sizes, rule),
         _accuracy(a.get("accuracy"), b.get("accuracy")),
     ]
@@ -90,18 +97,7 @@ def _latency(a: Result, b: Result, looker: Looker) -> Line:
 
 
 def _loads(result: Result) -> list[float]:
-    return [load["load_ns"] for load in result.get("loads") or []]
-
-
-def _energies(result: Result, idle_mw: float | None) -> list[float]:
-    """mJ an inference above the idle board, of every section that was sampled."""
-    if idle_mw is None:
-        return []
-    return [
-        (section["energy"]["mj"] - idle_mw * section["energy"]["seconds"]) / section["calls"]
-        for section in result.get("energy") or []
-        if section["energy"] and section["calls"]
-    ]
+    return [load["load_ns"] for load in result.get("loads") or [] if load["load_ns"] is not None]
 
 
 def _varied(metric: str, a: Sequence[float], b: Sequence[float], rule: Rule, unknown: str = "it isn't told") -> Line:

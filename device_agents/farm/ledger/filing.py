@@ -7,7 +7,6 @@ and goes when the ledger has the report, so there is no moment at which a whole 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,7 +112,6 @@ def _write(report: Report, folder: Path) -> tuple[Path | None, str | None]:
         folder.mkdir(parents=True, exist_ok=True)
         mark.touch()
         path = report.write(folder)
-        _sync(folder)
         return path, None
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -137,12 +135,3 @@ def _append(report: Report, state: Path, url: str | None) -> EdgewrightError | N
 def _unmark(folder: Path, id: str) -> None:
     with contextlib.suppress(OSError):  # a mark that stays costs one look at the ledger, and loses nothing
         (folder / f"{id}{MARK}").unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    """Makes new names in a folder last through a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

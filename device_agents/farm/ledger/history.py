@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "power_mode": reports.c.power_mode,
     "max_freq_khz": reports.c.max_freq_khz,
     "temperature_c": reports.c.temperature_c,
+    "metric_name": results.c.metric_name,
+    "metric_n": results.c.metric_n,
 }
 """What could have moved a point; a point's mapping leaves out what its report doesn't say."""
 
@@ -71,6 +73,7 @@ def series(
         chosen.add_columns(*(column.label(f"c{i}") for i, column in enumerate(wanted))).order_by(reports.c.seq)
     ).all()
     medians = _medians(connection, chosen)
+    canaries = _canary_runtimes(connection, chosen)
     found: dict[Key, list[Point]] = defaultdict(list)
     for row in rows:
         names, values, told = _parts(row)
@@ -83,7 +86,7 @@ def series(
                 values={name: float(value) for name, value in zip(METRICS, values, strict=True) if value is not None},
                 blocks=medians[row.seq, row.number],
                 canary_ns=row.canary_ns,
-                canary_blocks=medians[row.seq, None],
+                canary_blocks=medians[row.seq, None] if canaries.get(row.seq) == names[4] else (),
                 environment={name: str(v) for name, v in zip(ENVIRONMENT, told, strict=True) if v is not None},
             )
         )
@@ -123,6 +126,15 @@ def _parts(row: Row[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, 
     parts = tuple(row)[-(len(_KEY) + len(METRICS) + len(ENVIRONMENT)) :]
     values, told = len(_KEY), len(_KEY) + len(METRICS)
     return parts[:values], parts[values:told], parts[told:]
+
+
+def _canary_runtimes(connection: Connection, chosen: Select[Any]) -> dict[int, str | None]:
+    """By seq, the runtime that a report's canary model ran in: one of another runtime says little of a result's."""
+    seqs = chosen.with_only_columns(reports.c.seq)
+    rows = connection.execute(
+        select(results.c.report, results.c.runtime).where(results.c.canary, results.c.report.in_(seqs))
+    )
+    return {row.report: row.runtime for row in rows}
 
 
 def _medians(connection: Connection, chosen: Select[Any]) -> dict[tuple[int, int | None], tuple[float, ...]]:

@@ -28,12 +28,12 @@ from device_agents.farm.series.verdict import Cause, What
 
 INGREDIENTS: Mapping[What, tuple[str, ...]] = {
     "model": ("bundle",),
-    "runtime": ("runtime", "numpy"),
-    "kernel": ("kernel", "os", "firmware"),
-    "agent": ("agent",),
+    "runtime": ("runtime_version", "numpy"),
+    "kernel": ("kernel", "os"),
+    "agent": ("agent_version",),
     "device": ("identity", "governor", "power_mode"),
 }
-"""The parts of an environment by whom they blame."""
+"""The parts of an environment, as the ledger names them (ledger/history.py), by whom they blame."""
 
 _SHARED: tuple[What, ...] = ("device", "runtime", "kernel", "agent")
 """What acts on the canary too, the likeliest first."""

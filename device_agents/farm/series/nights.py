@@ -45,11 +45,13 @@ class Night:
 def nights(series: Series, metric: str) -> tuple[list[Night], list[str]]:
     """The nights of one metric, oldest first by `seq`, and what was skipped and why, one sentence a point.
 
-    Skipped is what is no number or infinite, or has no log (accuracy may be 0). Points without the metric are no
-    nights of it, and are not mentioned.
+    Skipped is what is no number or infinite, or has no log (accuracy may be 0), and an accuracy over other samples than
+    the newest one's. Points without the metric are no nights of it, and are not mentioned.
     """
     kept, skipped = [], []
-    for point in sorted(series.points, key=lambda point: point.seq):
+    points = sorted(series.points, key=lambda point: point.seq)
+    samples = next((_samples(point) for point in reversed(points) if metric in point.values), None)
+    for point in points:
         given = point.values.get(metric)
         figure = _middle(point.blocks) if metric == "latency" else None
         value = math.exp(min(figure.log, 700.0)) if figure else given
@@ -58,11 +60,19 @@ def nights(series: Series, metric: str) -> tuple[list[Night], list[str]]:
         if not _usable(value, zero=metric == "accuracy"):
             skipped.append(f"{point.report}: {metric} is {value!r}, which can't be compared")
             continue
+        if metric == "accuracy" and _samples(point) != samples:
+            skipped.append(f"{point.report}: {metric} was taken over other samples than the newest")
+            continue
         figure = figure or Figure(math.log(value) if value > 0 else 0.0)
         beside = point.canary_blocks if metric in TIMES else ()
         alone = (point.canary_ns,) if metric in TIMES and point.canary_ns is not None else ()
         kept.append(Night(point, value, figure, _middle(beside), _middle(alone)))
     return kept, skipped
+
+
+def _samples(point: Point) -> tuple[str | None, str | None]:
+    """What an accuracy was taken over, as far as it is known: the metric and the number of samples."""
+    return point.environment.get("metric_name"), point.environment.get("metric_n")
 
 
 def _middle(blocks: Sequence[float]) -> Figure | None:

@@ -99,6 +99,21 @@ def test_unfinished_job_makes_no_report_and_goes_after_a_day(tmp_path: Path, eve
     assert recover(tmp_path / "state") == [] == _journals(tmp_path)
 
 
+def test_finished_job_of_another_version_is_left_for_it(tmp_path: Path) -> None:
+    """A field of its job that this version doesn't know: no report, and nothing is thrown away."""
+    report = _measured(tmp_path)
+    assert report.journal is not None
+    report.journal.close()
+    (path,) = _journals(tmp_path)
+    head, _, rest = path.read_bytes().partition(b"\n")
+    told = json.loads(head)
+    told["job"]["of_a_later_version"] = 1
+    path.write_bytes(json.dumps(told).encode() + b"\n" + rest)
+    os.utime(path, (time.time() - 90_000,) * 2)
+    assert recover(tmp_path / "state") == []
+    assert _journals(tmp_path) == [path]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100, 3000, -1, -5, -20])
 def test_journal_cut_anywhere_never_raises(tmp_path: Path, cut: int) -> None:
     report = _measured(tmp_path)

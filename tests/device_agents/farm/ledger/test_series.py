@@ -59,6 +59,8 @@ def test_point_has_the_medians_values_and_environment_of_its_report(ledger: Ledg
         "power_mode": "15W",
         "max_freq_khz": "1800000",
         "temperature_c": "41.5",
+        "metric_name": "top-1",
+        "metric_n": "10000",
     }
 
 
@@ -145,3 +147,15 @@ def test_bundles_come_once_by_first_appearance(ledger: Ledger) -> None:
     ]
     assert ledger.bundles("resnet20", "raspberry-pi", "trained") == found
     assert ledger.bundles("resnet20", "raspberry-pi", "int8") == []
+
+
+def test_canary_of_another_runtime_is_none_of_a_series(ledger: Ledger) -> None:
+    report = made.report(canary_model=made.canary_model())
+    ledger.append(report)
+    (point,) = ledger.series()[0].points
+    assert point.canary_blocks
+    other = made.report(canary_model=made.canary_model())
+    assert other.canary_model is not None
+    other.canary_model["runtime"] = other.canary_model["runtime"] | {"name": "litert"}
+    ledger.append(other)
+    assert [bool(point.canary_blocks) for point in ledger.series()[0].points] == [True, False]

@@ -27,7 +27,13 @@ def series(
     first: int = 0,
 ) -> Series:
     """One point a value. environment: from this night on, what of it is another."""
-    found: dict[str, str] = {"bundle": "7abb" * 8, "runtime": "2.3", "kernel": "6.1", "identity": "aa", "agent": "1"}
+    found: dict[str, str] = {
+        "bundle": "7abb" * 8,
+        "runtime_version": "2.3",
+        "kernel": "6.1",
+        "identity": "aa",
+        "agent_version": "1",
+    }
     points = []
     for night, value in enumerate(values):
         found = found | dict((environment or {}).get(night, {}))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from device_agents.farm.series import ChangePoint, Settings, judge
-from device_agents.farm.series.blame import canary_says, causes
+from device_agents.farm.series.blame import INGREDIENTS, canary_says, causes
 from device_agents.farm.series.lane import Step
 from device_agents.farm.series.nights import nights
 from tests.device_agents.farm.series.nightly import levels, series
@@ -31,6 +31,12 @@ def _change(
     return change, verdict.reason
 
 
+def test_every_ingredient_is_named_as_the_ledger_names_it() -> None:
+    from device_agents.farm.ledger.history import ENVIRONMENT
+
+    assert {name for names in INGREDIENTS.values() for name in names} <= set(ENVIRONMENT)
+
+
 def _blamed(change: ChangePoint) -> list[str]:
     return [cause.what for cause in change.causes]
 
@@ -40,10 +46,10 @@ def _blamed(change: ChangePoint) -> list[str]:
     ("changed", "blamed"),
     [
         (BUNDLE, "model"),
-        ({"runtime": "2.4"}, "runtime"),
+        ({"runtime_version": "2.4"}, "runtime"),
         ({"numpy": "2.3"}, "unknown"),
         ({"kernel": "6.2"}, "kernel"),
-        ({"agent": "2"}, "agent"),
+        ({"agent_version": "2"}, "agent"),
         ({"identity": "bb"}, "device"),
         ({}, "unknown"),
     ],
@@ -72,7 +78,7 @@ def test_a_canary_that_moved_along_blames_the_device_and_not_the_model() -> None
 @pytest.mark.parametrize(
     ("changed", "blamed"),
     [
-        ({"runtime": "2.4"}, ["runtime"]),
+        ({"runtime_version": "2.4"}, ["runtime"]),
         ({"kernel": "6.2"}, ["kernel"]),
         ({"identity": "bb", "kernel": "6.2"}, ["device", "kernel"]),
     ],
@@ -97,7 +103,7 @@ def test_the_agents_canary_is_asked_where_no_canary_model_ran() -> None:
 
 
 def test_several_ingredients_are_all_named_the_likeliest_first() -> None:
-    changed = {"runtime": "2.4", "agent": "2", "identity": "bb", **BUNDLE}
+    changed = {"runtime_version": "2.4", "agent_version": "2", "identity": "bb", **BUNDLE}
     assert _blamed(_change({STEP: changed}, STILL)[0]) == ["model", "runtime", "agent", "device"]
     assert _blamed(_change({STEP: changed}, None)[0]) == ["device", "model", "runtime", "agent"]
 

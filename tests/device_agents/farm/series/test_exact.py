@@ -46,3 +46,10 @@ def test_an_exact_change_of_more_than_a_week_ago_is_the_level() -> None:
 def test_an_exact_metric_that_comes_and_goes_has_every_change() -> None:
     (verdict,) = judge([series([0.9, 0.8, 0.8, 0.9], "accuracy")])
     assert [(change.seq, change.worse, change.nights) for change in verdict.changes] == [(1, True, 2), (3, False, 1)]
+
+
+def test_accuracy_over_other_samples_is_no_change_and_is_told() -> None:
+    environment = {0: {"metric_name": "top-1", "metric_n": "10000"}, 3: {"metric_n": "100"}}
+    (verdict,) = judge([series([0.93, 0.93, 0.93, 0.90], "accuracy", environment=environment)])
+    assert verdict.changes == ()
+    assert len(verdict.skipped) == 3 and "other samples" in verdict.skipped[0]
