@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,14 @@ def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     if named := environment.get("EDGEWRIGHT_CACHE"):
         return Path(named).expanduser().resolve()
     return Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgewright"
+
+
+def user_name() -> str:
+    """Who runs this, as the system knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "someone"
 
 
 def data_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

@@ -51,6 +51,9 @@ class Lines:
         if now - self._spoke < self._every:
             return
         self._spoke = now
+        if not self._done:
+            print(f"    {self._what}: {now - self._began:.0f} s", file=self._stream, flush=True)
+            return
         share = min(self._done / self._total, 1.0)
         left = (now - self._began) * (1 - share) / max(share, 1e-9)
         tail = f"  {note}" if note else ""

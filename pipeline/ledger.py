@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from collections.abc import Sequence
@@ -16,8 +15,9 @@ from device_agents.farm.ledger.entries import Acceptance, ReportEntry, ResultEnt
 from device_agents.farm.ledger.errors import NotInLedger
 from device_agents.farm.ledger.filing import file_waiting
 from edgewright.errors import BadArgument
+from edgewright.places import user_name
 from pipeline.project import Project
-from pipeline.table import plain
+from pipeline.table import aligned, plain
 
 if TYPE_CHECKING:
     from device_agents.farm.ledger.ledger import Ledger
@@ -125,7 +125,7 @@ def accept(bundle: str, note: str, unmeasured: bool) -> Acceptance:
             target=target,
             variant=variant,
             bundle=digest,
-            who=_who(),
+            who=user_name(),
             note=note,
             report=counting[-1].id if counting else None,
         )
@@ -166,13 +166,6 @@ def _named(given: str, project: Project, ledger: Ledger) -> tuple[str, str, str,
     return one.model, one.target, one.name, one.bundle or ""
 
 
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "unknown"
-
-
 def _report_row(entry: ReportEntry) -> list[str]:
     device = f"{plain(entry.device)}{_kind(entry)}"
     return [
@@ -206,8 +199,7 @@ def _kind(entry: ReportEntry) -> str:
 
 def _print(table: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> None:
     """A table under its head: in colour on a terminal, else plain; cells are never cut, so that an id can be copied."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+    lines = aligned(table)
     if not sys.stdout.isatty():
         print("\n".join(lines))
         return

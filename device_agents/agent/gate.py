@@ -17,22 +17,21 @@ _LOOK_S = 0.5
 _PAUSE_S = 2.0
 
 Say = Callable[[str, float], None]
+Look = Callable[[], Tuple[Dict[str, Any], Optional[float]]]
 
 
-def wait_until_fit(
-    job: Dict[str, Any], sysroot: str, root: str, cores: List[int], say: Say
-) -> Tuple[Dict[str, Any], float, List[str]]:
+def wait_until_fit(job: Dict[str, Any], look: Look, say: Say) -> Tuple[Dict[str, Any], float, List[str]]:
     """(the device's state, seconds waited, what is still wrong with it).
 
-    Heat is waited for up to job["cool_s"] seconds, all else (a capped clock, others on the cores) up to
-    job["settle_s"]; undervoltage is not, for a weak supply doesn't mend itself. say(reason, seconds so far) is called
-    while it waits.
+    look: the state now, and others' share of the cores that will be measured (None: unknown). Heat is waited for up to
+    job["cool_s"] seconds, all else (a capped clock, others on the cores) up to job["settle_s"]; undervoltage is not,
+    for a weak supply doesn't mend itself. say(reason, seconds so far) is called while it waits.
     """
     began = time.monotonic()
     while True:
-        found = state(sysroot, root)
+        found, others = look()
         heat = too_hot(found, job.get("max_temperature_c"))
-        passing, lasting = troubles(found, others_share(sysroot, cores))
+        passing, lasting = troubles(found, others)
         waited = time.monotonic() - began
         problems = heat + passing + lasting
         limit = float(job.get("cool_s", 300.0)) if heat else float(job.get("settle_s", 15.0)) if passing else 0.0
@@ -40,6 +39,11 @@ def wait_until_fit(
             return found, waited, problems
         say("; ".join(problems), waited)
         time.sleep(min(_PAUSE_S, max(0.0, limit - waited)))
+
+
+def look_here(sysroot: str, root: str, cores: List[int]) -> Look:
+    """A look at the device that this runs on."""
+    return lambda: (state(sysroot, root), others_share(sysroot, cores))
 
 
 def too_hot(found: Dict[str, Any], limit_c: Optional[float]) -> List[str]:

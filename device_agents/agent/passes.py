@@ -26,27 +26,26 @@ class Passes:
     def cost(self, variant: Variant) -> None:
         """Peak memory, as often as the job asks, and energy where a sensor tells it."""
         passes = int(self._crew.job.get("memory_passes") or 1)
-        for number in range(passes):
+        for _ in range(passes):
             handle = self._crew.open()
             try:
                 base = self._crew.load(handle, variant)["base_bytes"]
                 peak = handle.ask("memory", runs=5)["peak_bytes"]
                 self._crew.out.write("memory", name=variant.name, peak_bytes=peak, base_bytes=base)
-                if number == passes - 1:
-                    self._energy(handle, variant)
+                self._energy(handle, variant, -(-_ENERGY_SECTIONS // passes))
             except Failed as failed:
                 self._crew.failed(variant, str(failed))
                 return
             finally:
                 handle.close()
 
-    def _energy(self, handle: Handle, variant: Variant) -> None:
+    def _energy(self, handle: Handle, variant: Variant, sections: int) -> None:
         """Sections of their own, for a block is too short for sensors that are read ten times a second."""
         if self._power is None or not self._power.available:
             return
         job = self._crew.job
         handle.ask("warm", runs=job["warmup_runs"], seconds=job["warmup_seconds"])
-        for _ in range(_ENERGY_SECTIONS):
+        for _ in range(sections):
             self._power.start()
             try:
                 calls = handle.ask("work", seconds=_ENERGY_S)["calls"]

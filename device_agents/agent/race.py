@@ -19,7 +19,7 @@ ticks every 10 ms, so less may be no more than its grain."""
 _CPU = {"CPUExecutionProvider", "XNNPACK", "CPU"}
 # After this many blocks in a row that stayed slow however often they were done, the device has changed for good: what
 # is measured then is told as it is.
-_LASTING = 4
+LASTING = 4
 
 
 class Race:
@@ -90,7 +90,7 @@ class Race:
                 return
             ratio = max(before, self._read())
             over = ratio > BOUND or (found["held"] or 0.0) > HELD
-            kept = not over or attempt == MOST_AGAIN or self._spoilt >= _LASTING or not self._in_time()
+            kept = not over or attempt == MOST_AGAIN or self._spoilt >= LASTING or not self._in_time()
             self._crew.out.write(
                 "block",
                 name=variant.name,
@@ -134,7 +134,7 @@ class Race:
     def _calm(self) -> float:
         """Waits a moment for the canary to be as usual; what it took at last, over the usual."""
         ratio = self._last
-        for again in range(MOST_AGAIN if self._spoilt < _LASTING and self._in_time() else 0):
+        for again in range(MOST_AGAIN if self._spoilt < LASTING and self._in_time() else 0):
             if ratio <= BOUND:
                 break
             time.sleep(_PAUSE_S * (again + 1))

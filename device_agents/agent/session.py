@@ -11,7 +11,7 @@ from typing import Any, Dict
 
 from . import __version__, cpus
 from .crew import Crew
-from .gate import wait_until_fit
+from .gate import look_here, wait_until_fit
 from .handle import kill_all
 from .host import Host
 from .lines import Lines
@@ -70,7 +70,7 @@ class _Session:
         cores = cpus.choose(job["threads"], self._sysroot) if wanted == "auto" else list(wanted)
         # Only time needs a device that is fit: without a race, answers are all that is asked for.
         before, waited, problems = (
-            wait_until_fit(job, self._sysroot, self._root, cores, self._waiting)
+            wait_until_fit(job, look_here(self._sysroot, self._root, cores), self._waiting)
             if job["processes"]
             else (state(self._sysroot, self._root), 0.0, [])
         )

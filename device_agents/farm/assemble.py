@@ -86,6 +86,8 @@ def assemble(
         purpose=job.purpose,
         commit=commit,
         canary_model=found.canary_model,
+        waited_s=found.waited_s,
+        canary_usual_ns=found.canary_usual_ns,
     )
 
 

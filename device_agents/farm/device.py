@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import socket
 from collections.abc import Callable, Sequence
@@ -26,7 +25,7 @@ from device_agents.errors import (
 from device_agents.farm import answers, shelves
 from device_agents.farm.assemble import assemble
 from device_agents.farm.endings import AGAIN, lost
-from device_agents.farm.intake import Intake, is_step
+from device_agents.farm.intake import Intake, Shown
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.journal import Journal, journaled
@@ -35,7 +34,8 @@ from device_agents.farm.report import Report, new_id, now
 from device_agents.pack import agent
 from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
-from edgewright.progress import Progress, Silent, piece
+from edgewright.places import user_name
+from edgewright.progress import Progress, Silent
 from targets.schema import Runtime
 
 _OLDEST_PYTHON = (3, 8)
@@ -181,7 +181,7 @@ class Device:
         """
         used = [*job.variants, *([job.canary] if job.canary else [])]
         runtimes = {name: self.prepare(name) for name in dict.fromkeys(variant.runtime for variant in used)}
-        me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        me = {"who": user_name(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
         self.connection.release()
         started = now()
         report_id = new_id(started, job.model, job.target)
@@ -189,14 +189,13 @@ class Device:
             self._state, report_id, entry=self.entry, job=job, runtimes=runtimes, started=started, commit=commit
         )
         intake = Intake(self.entry, job, journal)
-        with piece(self._progress, "measure", len(job.variants) * (job.processes * job.blocks + 2)) as shown:
+        with Shown(self._progress, job) as shown:
 
             def take(line: bytes) -> bytes | None:
                 event = intake.take(line)
                 if event is None:
                     return None
-                if is_step(event):
-                    shown.advance(1.0, str(event["name"]))
+                shown.take(event)
                 if on_event is not None:
                     on_event(event)
                 if event["kind"] != "look":
@@ -269,10 +268,3 @@ class Device:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "someone"

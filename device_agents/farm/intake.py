@@ -5,6 +5,7 @@ The same path for an agent's lines, a phone's and those of a journal, so that wh
 
 from __future__ import annotations
 
+from types import TracebackType
 from typing import Any
 
 from device_agents.farm.endings import ended_badly, garbled
@@ -13,6 +14,7 @@ from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import CANARY, Job
 from device_agents.farm.journal import Journal
 from device_agents.farm.report import Collector
+from edgewright.progress import Progress
 
 MOST_STRANGE = 1000
 MOST_STRANGE_BYTES = 16 << 20
@@ -107,6 +109,31 @@ class Intake:
             raise garbled(self._entry.name, "ended well without having begun")
 
 
-def is_step(event: Event) -> bool:
-    """Whether an event is a step of the job as its progress counts them."""
-    return event["kind"] in ("block", "memory", "accuracy") and event["name"] != CANARY and event.get("kept", True)
+class Shown:
+    """A job's events as its progress: what the device is waited for, then the steps of the measurement."""
+
+    def __init__(self, progress: Progress, job: Job) -> None:
+        self._progress = progress
+        self._steps = float(len(job.variants) * (job.processes * job.blocks + 2))
+        self._waits = ""
+
+    def take(self, event: Event) -> None:
+        """One event, as Intake lets it through."""
+        if event["kind"] == "waiting":
+            if event["reason"] != self._waits:
+                self._waits = event["reason"]
+                self._progress.start(f"waiting ({self._waits})", 1.0)
+            self._progress.advance(0.0)
+        elif event["kind"] == "start" and self._waits:
+            self._progress.start("measure", self._steps)
+        elif event["kind"] in ("block", "memory", "accuracy") and event["name"] != CANARY and event.get("kept", True):
+            self._progress.advance(1.0, str(event["name"]))
+
+    def __enter__(self) -> Shown:
+        self._progress.start("measure", self._steps)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.finish()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import posixpath
 import re
@@ -20,7 +19,7 @@ from device_agents.errors import DeviceFolderError, RuntimeUnavailable
 from device_agents.farm import phonelock, shelves
 from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
-from device_agents.farm.intake import Intake, is_step
+from device_agents.farm.intake import Intake, Shown
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.journal import Journal, journaled
@@ -30,7 +29,8 @@ from device_agents.farm.prepare import RuntimeInfo, Source
 from device_agents.farm.report import Report, new_id, now
 from device_agents.foreign import printable
 from edgewright.files import sha256_file
-from edgewright.progress import Progress, Silent, piece
+from edgewright.places import user_name
+from edgewright.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from targets.schema import Runtime
@@ -111,7 +111,9 @@ class Phone:
         Raises DeviceBusy while a job runs there, DeviceFolderError, LinkLost.
         """
         freed = sum(self.sizes()[0].values())
-        with phonelock.PhoneLock(self.connection, self.root, {"who": _user(), "what": "removing everything"}) as shell:
+        with phonelock.PhoneLock(
+            self.connection, self.root, {"who": user_name(), "what": "removing everything"}
+        ) as shell:
             # A benchmark_model that a person put there themselves stays: ours lies in a folder named by its digest.
             ours = " ".join(quote(f"{self.root}/{name}") for name in _FOLDERS if name != "bin")
             shell.run(
@@ -220,7 +222,7 @@ class Phone:
         As Device.measure. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable, AgentGarbled.
         """
         program = posixpath.join(self.prepare(NAME).folder, NAME)
-        me = {"who": _user(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        me = {"who": user_name(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
         started = now()
         report_id = new_id(started, job.model, job.target)
         others = {one.runtime: RuntimeInfo(one.runtime, "", "", "", False, "device") for one in job.variants}
@@ -229,15 +231,14 @@ class Phone:
             self._state, report_id, entry=self.entry, job=job, runtimes=runtimes, started=started, commit=commit
         )
         intake = Intake(self.entry, job, journal)
-        with piece(self._progress, "measure", len(job.variants) * (job.processes * job.blocks + 1)) as shown:
+        with Shown(self._progress, job) as shown:
 
             def take(told: dict[str, Any]) -> None:
                 # As a line: what a phone tells passes the same checks, and its journal reads like any other.
                 event = intake.take(json.dumps(told).encode())
                 if event is None:
                     return
-                if is_step(event):
-                    shown.advance(1.0, str(event["name"]))
+                shown.take(event)
                 if on_event is not None:
                     on_event(event)
 
@@ -264,10 +265,3 @@ class Phone:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "someone"

@@ -15,7 +15,8 @@ from typing import Any
 
 from device_agents.agent.canary import BOUND, Usual
 from device_agents.agent.crew import CANARY_PROCESSES
-from device_agents.agent.race import MOST_AGAIN
+from device_agents.agent.gate import wait_until_fit
+from device_agents.agent.race import LASTING, MOST_AGAIN
 from device_agents.connect.shell import Shell
 from device_agents.farm import benchmark_model
 from device_agents.farm.benchmark_model import Failed
@@ -62,6 +63,7 @@ class PhoneSession:
         self._racers = [_Racer(variant) for variant in job.variants]
         self._canary_model = _Racer(job.canary) if job.canary else None
         self._usual = Usual()
+        self._spoilt = 0
         self._cpus: list[int] = []
         self._pinned = False
         self._bounded = False
@@ -69,7 +71,10 @@ class PhoneSession:
     def run(self) -> None:
         """A variant that fails leaves the race and is named; the others go on. Raises LinkLost, CommandTimedOut."""
         job = self._job
-        facts, before = probe_phone(self._shell, self._root)
+        facts, _ = probe_phone(self._shell, self._root)
+        before, waited, problems = wait_until_fit(job.model_dump(), self._look, self._waiting)
+        self._deadline = time.monotonic() + job.time_limit_s
+        refused = bool(problems) and job.on_bad_state == "refuse"
         self._cpus = choose(self._shell, job.threads) if job.cpus == "auto" else list(job.cpus)
         self._bounded = self._shell.run("command -v timeout")[0] == 0
         steps = len(self._racers) * (job.processes * job.blocks + 2)
@@ -82,8 +87,25 @@ class PhoneSession:
                 "cpus": self._cpus,
                 "idle_mw": None,
                 "steps": steps,
+                "waited_s": round(waited, 1),
+                "problems": problems,
             }
         )
+        if refused:
+            self._tell({"kind": "refused", "problems": problems})
+        else:
+            self._measure()
+        self._tell({"kind": "state", "state": probe_phone(self._shell, self._root)[1]})
+
+    def _look(self) -> tuple[Json, None]:
+        """The phone's state; how busy others keep its cores, a shell without root can't say of the moment."""
+        return probe_phone(self._shell, self._root)[1], None
+
+    def _waiting(self, reason: str, seconds: float) -> None:
+        self._tell({"kind": "waiting", "reason": reason, "seconds": round(seconds, 1)})
+
+    def _measure(self) -> None:
+        job = self._job
         self._pinned = pin(self._shell, self._cpus)
         for racer in self._racing(0):
             try:
@@ -102,7 +124,6 @@ class PhoneSession:
             self._tell(
                 {"kind": "memory", "name": racer.variant.name, "peak_bytes": racer.peak_bytes, "base_bytes": None}
             )
-        self._tell({"kind": "state", "state": probe_phone(self._shell, self._root)[1]})
 
     def _race(self, process: int) -> None:
         """One round of blocks; benchmark_model is a fresh process for every block anyway."""
@@ -149,6 +170,7 @@ class PhoneSession:
 
         Returns what it took after it.
         """
+        job = self._job
         for attempt in range(MOST_AGAIN + 1):
             try:
                 began = time.monotonic_ns()
@@ -160,11 +182,17 @@ class PhoneSession:
             after = self._read()
             found = [ratio for ratio in (before, after and after[1]) if ratio is not None]
             ratio = max(found) if found else None
-            kept = ratio is None or ratio <= BOUND or attempt == MOST_AGAIN
+            over = ratio is not None and ratio > BOUND
+            # As agent/race.py has it: not for ever, and not in the half of the time that is for what is done once.
+            last = attempt == MOST_AGAIN or self._spoilt >= LASTING
+            last |= time.monotonic() > self._deadline - job.time_limit_s / 2
+            kept = not over or last
             self._told(
                 racer, process, number, position, run, wall, {"attempt": attempt, "canary_ratio": ratio, "kept": kept}
             )
             before = after and after[1]
+            if kept:
+                self._spoilt = self._spoilt + 1 if over else 0
             if kept or racer.error is not None:
                 break
         return before

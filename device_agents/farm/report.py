@@ -26,7 +26,8 @@ class Report:
     """All that one job gave. `results` and the other dicts have the shape of the JSON (docs: edgewright-report/1).
 
     purpose: what the job was for; commit: the git commit of the project that measured; canary_model: the result of the
-    fixed model that ran along. `journal` is no part of the JSON: the job's lines, kept until the report is on the disk.
+    fixed model that ran along; waited_s: for the device to be fit; canary_usual_ns: what its canary took before a job.
+    `journal` is no part of the JSON: the job's lines, kept until the report is on the disk.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Report:
     purpose: str = "deploy"
     commit: str | None = None
     canary_model: dict[str, Any] | None = None
+    waited_s: float | None = None
+    canary_usual_ns: int | None = None
 
     def __post_init__(self) -> None:
         self.journal: Journal | None = None
@@ -137,6 +140,8 @@ class Collector:
         self.problems: list[str] = []
         self.refused: list[str] = []
         self.granted = 0
+        self.waited_s: float | None = None
+        self.canary_usual_ns: int | None = None
         self.canary: list[dict[str, Any]] = []
         self.canary_model = None if job.canary is None else _empty(job.canary)
         self.results = {variant.name: _empty(variant) for variant in job.variants}
@@ -176,6 +181,7 @@ class Collector:
         self.cpus = event["cpus"]
         self.idle_mw = event.get("idle_mw")
         self.problems = event.get("problems") or []
+        self.waited_s, self.canary_usual_ns = event.get("waited_s"), event.get("canary_usual_ns")
         return True
 
     def _within(self, event: dict[str, Any]) -> bool:

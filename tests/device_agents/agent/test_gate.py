@@ -37,7 +37,8 @@ class _Device:
         self.now += seconds
 
     def wait(self, **job: Any) -> tuple[dict[str, Any], float, list[str]]:
-        return gate.wait_until_fit(job, "/", "/", [0], lambda reason, seconds: self.said.append((reason, seconds)))
+        look = gate.look_here("/", "/", [0])
+        return gate.wait_until_fit(job, look, lambda reason, seconds: self.said.append((reason, seconds)))
 
 
 def _hot(celsius: float) -> dict[str, Any]:

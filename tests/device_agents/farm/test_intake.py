@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from device_agents.connect.base import MOST_LINE
 from device_agents.errors import AgentFailed, AgentGarbled, AgentLost, DeviceBusy, EndlessOutput, LinkLost, NoRoom
 from device_agents.farm.device import Device
-from device_agents.farm.intake import MOST_STRANGE, Intake
-from device_agents.farm.job import Job
+from device_agents.farm.intake import MOST_STRANGE, Intake, Shown
+from device_agents.farm.job import CANARY, Job, JobVariant, RemoteBundle
 from device_agents.farm.report import Report
 from edgewright.errors import EdgewrightError
 from tests.device_agents.farm.jobs import Make, quick_job
@@ -325,3 +325,34 @@ def test_mutated_stream_of_a_real_agent_gives_a_sane_report_or_an_error_of_ours(
         _check(device_of(ReplayConnection(output), tmp_path), job)
 
     check()
+
+
+class _Seen:
+    """A progress that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.steps = 0.0
+
+    def start(self, what: str, total: float) -> None:
+        self.pieces.append(what)
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self.steps += amount
+
+    def finish(self) -> None:
+        self.pieces.append("finished")
+
+
+def test_wait_is_shown_with_its_reason_and_then_the_measurement(tmp_path: Path) -> None:
+    bundle = RemoteBundle(digest="0" * 64, path="/b")
+    seen = _Seen()
+    with Shown(seen, Job(model="m", target="t", variants=[JobVariant(name="a", bundle=bundle)])) as shown:
+        for seconds in (0.0, 2.0):
+            shown.take({"kind": "waiting", "reason": "too hot", "seconds": seconds})
+        shown.take({"kind": "start"})
+        shown.take({"kind": "block", "name": "a", "kept": False})
+        shown.take({"kind": "block", "name": "a", "kept": True})
+        shown.take({"kind": "block", "name": CANARY, "kept": True})
+    assert seen.pieces == ["measure", "waiting (too hot)", "measure", "finished"]
+    assert seen.steps == 1.0

@@ -345,3 +345,18 @@ def test_setup_says_what_lies_there_and_undo_takes_what_is_ours(double: PhoneDou
 def test_trusting_a_phone_is_the_phone_s_own_question(double: PhoneDouble) -> None:
     with pytest.raises(DeviceError, match="the phone itself asks"):
         next_untrusted(double.entry())
+
+
+def test_hot_phone_is_waited_for_and_refused_where_it_stays_hot(
+    double: PhoneDouble, phone: Phone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hot = {"thermal_status": 3, "throttled": None, "temperature_c": 41.0}
+    monkeypatch.setattr("device_agents.farm.phonesession.probe_phone", lambda shell, root: ({}, dict(hot)))
+    events: list[dict[str, Any]] = []
+    job = _job(phone, _bundle(tmp_path)).model_copy(update={"settle_s": 1.0, "on_bad_state": "refuse"})
+    report = phone.measure(job, events.append)
+    assert [event["kind"] for event in events if event["kind"] in ("waiting", "start", "refused")][-1] == "refused"
+    assert "waiting" in {event["kind"] for event in events}
+    assert not report.valid and "the thermal status was 3 before the job" in report.problems
+    assert report.waited_s is not None and report.waited_s >= 1.0
+    assert report.results[0]["blocks"] == []
