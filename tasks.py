@@ -489,15 +489,18 @@ bench_measure.takes_many = "bundle"
         "out": "write the page here as well, e.g. docs/verdicts.md",
         "trials": "how many of each kind; default 100",
         "only": "ab or series",
+        "resume": "go on from what --out holds of a run that was cut off",
     },
 )
-def bench_verdicts(c: Context, quick: bool = False, out: str = "", trials: int = 0, only: str = "") -> None:
+def bench_verdicts(
+    c: Context, quick: bool = False, out: str = "", trials: int = 0, only: str = "", resume: bool = False
+) -> None:
     """Measure the verdicts' error rates: equal and slowed-down models on this machine, and simulated nights."""
     from edgewright.checks import run_bench
 
     given = {"--out": out, "--trials": trials, "--only": only}
     words = [word for name, value in given.items() if value for word in (name, str(value))]
-    if status := run_bench("verdicts", [*(["--quick"] if quick else []), *words]):
+    if status := run_bench("verdicts", [*["--quick"] * quick, *["--resume"] * resume, *words]):
         raise Exit(code=status)
 
 

@@ -41,14 +41,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--only", choices=["ab", "series"])
+    parser.add_argument("--resume", action="store_true", help="go on from what --out holds of a run that was cut off")
     parser.add_argument("--out", type=Path, help="the page; the trials go beside it as .json")
     given = parser.parse_args()
     raw: dict[str, Any] = {}
+    if given.resume and given.out and given.out.with_suffix(".json").exists():
+        raw = json.loads(given.out.with_suffix(".json").read_bytes())
 
     def page() -> str:
         texts = {name: part.table(raw[name]) if name in raw else "(left out)" for name, part in PARTS.items()}
         texts["real"] = real.text(raw["real"]) if "real" in raw else ""
-        words = " with --quick" if given.quick else ""
+        words = " with `--quick`" if given.quick else f" with `--trials {given.trials}`" if given.trials != 100 else ""
         return _HEAD.format(words=words, machine=f"{os.cpu_count()} cores ({platform.machine()})", **texts)
 
     def keep(name: str, found: dict[str, Any]) -> None:
@@ -58,10 +61,10 @@ def main() -> None:
             write_atomically(given.out, page().encode())
             write_atomically(given.out.with_suffix(".json"), json.dumps(raw).encode())
 
-    if given.only in (None, "series"):
+    if given.only in (None, "series") and "series" not in raw:
         keep("series", series.run(given.quick))
     if given.only in (None, "ab"):
-        keep("ab", ab.run(given.quick, given.trials, lambda found: keep("ab", found)))
+        keep("ab", ab.run(given.quick, given.trials, lambda found: keep("ab", found), before=raw.get("ab")))
         keep("real", real.judged(raw["ab"]))
     print(page())
 

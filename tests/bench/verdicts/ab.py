@@ -52,21 +52,25 @@ def run(
     trials: int,
     keep: Callable[[dict[str, Any]], None] = lambda found: None,
     kinds: Sequence[Kind] = KINDS,
+    before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Runs trials of each kind in turn, so that the machine's weather is shared; {"rule", "kinds": [...]}.
 
-    Kinds without load get a quarter of the trials. keep: gets all that is known after each turn.
+    Kinds without load get a quarter of the trials. keep: gets all that is known after each turn. before: what an
+    earlier run has kept, to go on from.
 
     quick: one trial of each kind with load, on a shorter budget, to show that everything runs.
     """
     rule = Rule(budget_s=15.0) if quick else Rule()
     count = 1 if quick else trials
     kinds = [kind for kind in kinds if kind.loaded or not quick]
-    found: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in kinds}
+    kept = {kind["name"]: kind["trials"] for kind in (before or {}).get("kinds", ())}
+    found: dict[Kind, list[dict[str, Any]]] = {kind: list(kept.get(kind.name, ())) for kind in kinds}
+    done = min((len(trials) for kind, trials in found.items() if kind.loaded), default=0)
     with tempfile.TemporaryDirectory(prefix="edgewright-verdicts-") as folder:
         bundles = {layers: stack(Path(folder, f"b{layers}"), layers) for layers in {LAYERS, *(k.layers for k in kinds)}}
         with open_device(stand_in("host"), state=Path(folder, "state"), cache=cache_folder()) as device:
-            for number in range(count):
+            for number in range(done, count):
                 for kind in kinds if number % QUIET_EVERY == 0 else [kind for kind in kinds if kind.loaded]:
                     with Load(kind.loaded):
                         trial = _trial(device, bundles[LAYERS], bundles[kind.layers], rule)
