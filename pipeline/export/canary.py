@@ -45,12 +45,14 @@ def write(folder: Path) -> None:
     """Writes canary.onnx and canary.tflite into a folder. Raises MissingExtra."""
     import torch
 
+    from pipeline.export.lean import leanest
     from pipeline.export.to_onnx import to_onnx
     from pipeline.export.to_tflite import to_tflite
 
     example = torch.zeros(1, WIDTH, SIDE, SIDE)
     # Opset 18: Python 3.8's onnxruntime reads it too.
-    write_atomically(folder / "canary.onnx", to_onnx(network(), example, 18).SerializeToString(deterministic=True))
+    # Lean: the exporter writes the build machine's paths into its metadata.
+    write_atomically(folder / "canary.onnx", leanest(to_onnx(network(), example, 18)))
     write_atomically(folder / "canary.tflite", to_tflite(network(), example))
 
 
