@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.farm.ledger.address import ledger_url
-from device_agents.farm.ledger.filing import Filed, file_report, file_waiting
+from device_agents.farm.ledger.filing import Filed, file_report
 from device_agents.farm.recovery import recover
 from device_agents.farm.report import Report
 from edgewright.errors import BadArgument
 from edgewright.files import pretty_json, write_atomically
+from pipeline.ledger import file_left
 from pipeline.project import Project
 
 Note = Callable[[str], None]
@@ -47,9 +48,7 @@ def take_up(project: Project, note: Note = on_stderr) -> list[Report]:
     for report in found:
         keep(project, report, note, patience_s=0.0)  # what is typed next waits for no ledger
         note(f"the report of a run that was cut off after it had measured is kept now: {report.id}")
-    for filed in file_waiting(project.state, ledger_url(project.farm_file)):
-        if not filed.in_ledger:
-            note(f"warning: {filed.path} is not in the ledger: {filed.problem}")
+    file_left(project, note)
     return found
 
 

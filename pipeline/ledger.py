@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,11 +27,15 @@ def open_ledger(project: Project) -> Ledger:
     """The project's ledger, with what earlier runs had to leave filed first; what still can't be is said on stderr."""
     from device_agents.farm.ledger.ledger import Ledger
 
-    url = ledger_url(project.farm_file)
-    for filed in file_waiting(project.state, url):
+    file_left(project, lambda line: print(line, file=sys.stderr))
+    return Ledger.open(ledger_url(project.farm_file), project.state)
+
+
+def file_left(project: Project, note: Callable[[str], None]) -> None:
+    """Files the reports that earlier runs had to leave; what still can't be filed is noted."""
+    for filed in file_waiting(project.state, ledger_url(project.farm_file)):
         if not filed.in_ledger:
-            print(f"warning: {filed.path} is not in the ledger: {filed.problem}", file=sys.stderr)
-    return Ledger.open(url, project.state)
+            note(f"warning: {filed.path} is not in the ledger: {filed.problem}")
 
 
 def show_list(model: str | None, target: str | None, device: str | None, limit: int, as_json: bool) -> None:

@@ -38,11 +38,8 @@ class Race:
 
     def calibrate(self) -> int:
         """What the canary usually takes here, in nanoseconds, by a dozen goes before anything else runs."""
-        pinned = cpus.pin(self._crew.cpus)
         for _ in range(CALIBRATION):
-            self._usual.add(canary_ns())
-        if pinned:
-            cpus.pin(self._home)
+            self._usual.add(self._reading())
         return self._usual.ns
 
     def run(self, process: int) -> None:
