@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _AGENT = "device_agents/agent"
+_MOST_WORKERS = 8
+_NO_TESTS = 5
+"""What pytest exits with where no test was left."""
 
 
 def root() -> Path:
@@ -23,17 +26,30 @@ def root() -> Path:
 def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str] = ()) -> int:
     """Runs pytest and returns its exit status.
 
+    Nothing named: the tests share the cores, then those marked alone, which time things, run by themselves.
+
     all: also the tests marked slow and device (benchmarks only where `paths` names tests/bench).
     keyword: pytest's -k. paths: files, folders or node ids; none means all of tests/.
     """
-    command = [sys.executable, "-m", "pytest", "--durations=10", "--durations-min=1"]
-    if any("tests/bench" in Path(path).as_posix() for path in paths):
-        command += ["-m", ""]
-    elif all:
-        command += ["-m", "not bench"]
-    if keyword:
-        command += ["-k", keyword]
-    return _status([*command, *map(_from_here, paths)])
+    command = [sys.executable, "-m", "pytest", "--durations=20", "--durations-min=1"]
+    if paths or keyword:
+        if any("tests/bench" in Path(path).as_posix() for path in paths):
+            command += ["-m", ""]
+        elif all:
+            command += ["-m", "not bench"]
+        if keyword:
+            command += ["-k", keyword]
+        return _status([*command, *map(_from_here, paths)])
+    which = "not bench" if all else "not slow and not device and not bench"
+    together = _status([*command, "-m", f"{which} and not alone", *_workers()])
+    alone = _status([*command, "-m", f"{which} and alone"])
+    return together or (0 if alone == _NO_TESTS else alone)
+
+
+def _workers() -> list[str]:
+    """Options that share the tests out over the cores: a file's, or an xdist_group's, stay in one process."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ["-n", str(min(cores, _MOST_WORKERS)), "--dist", "loadgroup", "--no-loadscope-reorder"]
 
 
 def run_lint() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -181,10 +182,14 @@ def reason(store: Store, node: Node, plan: Plan) -> list[str]:
 
 
 def bundle_folder(artifact: Artifact, folder: Path) -> Path:
-    """Lays a bundle artifact out as a folder with its real file names, for a device or a person."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in artifact.files:
-        place = folder / name
-        place.unlink(missing_ok=True)
-        shutil.copyfile(artifact.path(name), place)
+    """Lays a bundle artifact out as a folder with its real file names, whole or not at all, for a device or a person."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name[:16]}.", dir=folder.parent) as temporary:
+        made = Path(temporary, "bundle")
+        made.mkdir()
+        for name in artifact.files:
+            shutil.copyfile(artifact.path(name), made / name)
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        made.rename(folder)
     return folder

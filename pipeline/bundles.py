@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from device_agents.bundle import Bundle, read_bundle, write_bundle
 from device_agents.errors import BundleError
 from edgewright.errors import BadArgument, EdgewrightError
+from edgewright.files import alone
 from pipeline.build import Done, bundle_folder
 from pipeline.project import Project
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ACCEPTED = "accepted"
 LEAST_DIGITS = 6
+LOCK = "locks/bundles"
 
 
 class NothingAccepted(EdgewrightError):
@@ -37,11 +39,12 @@ def lay_out(project: Project, plan: Plan, built: dict[str, Done]) -> dict[str, P
         if artifact is None:
             continue
         folder = project.state / "bundles" / artifact.summary["digest"]
-        try:
-            read_bundle(folder)
-        except BundleError:
-            bundle_folder(artifact, folder)
-            read_bundle(folder)
+        # Held while it is looked at too: another build of the same store may be laying the same folder out.
+        with alone(project.state / LOCK):
+            try:
+                read_bundle(folder)
+            except BundleError:
+                read_bundle(bundle_folder(artifact, folder))
         folders[variant.name] = folder
     return folders
 
@@ -53,11 +56,11 @@ def keep_bundle(project: Project, bundle: Bundle) -> Bundle:
     """
     folder = project.state / "bundles" / bundle.digest
     try:
-        return read_bundle(folder)
-    except BundleError:
-        pass
-    try:
-        return write_bundle(folder, bundle.model_file, bundle.manifest)
+        with alone(project.state / LOCK):
+            try:
+                return read_bundle(folder)
+            except BundleError:
+                return write_bundle(folder, bundle.model_file, bundle.manifest)
     except OSError as error:
         raise BundleGone(
             f"The bundle can't be copied to where its digest is looked for: {error.strerror or error}",

@@ -22,7 +22,7 @@ files = ["small"]
 
 [tool.pytest.ini_options]
 addopts = "-m 'not slow and not device and not bench' -p no:cacheprovider"
-markers = ["slow: s", "device: d", "bench: b"]
+markers = ["slow: s", "device: d", "bench: b", "alone: a"]
 
 [tool.importlinter]
 root_package = "small"
