@@ -13,6 +13,7 @@ from edgewright.toml import BadToml, by_name, describe, read_toml
 from models.data import SHIPPED
 from pipeline.locate import source_of
 from pipeline.pruning.criteria import NEEDS
+from pipeline.quantising import Quantise
 from pipeline.shrinking import Shrink
 from pipeline.training import Schedule
 
@@ -85,6 +86,7 @@ class Recipe(_Strict):
     metric: Metric = Metric()
     train: Training = Training()
     shrink: tuple[Shrink, ...] = (Shrink(filters=0.5),)
+    quantise: Quantise = Quantise()
     check: Bounds = Bounds()
     teachers: dict[str, Recipe] = Field(default_factory=dict, description="what shrink.teacher names, read")
 

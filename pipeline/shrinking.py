@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -34,6 +34,11 @@ class Shrink(BaseModel):
     params: float | None = Field(None, gt=0, lt=1, description="budget: share of the parameters that goes")
     bytes: float | None = Field(None, gt=0, lt=1, description="budget: share of the weights' bytes that goes")
     structures: tuple[Structure, ...] = Field(KINDS, min_length=1, description="what a budget may take from")
+    remove: tuple[str, ...] = Field((), description="these residual blocks or layers go, by their modules' names")
+    widths: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=dict,
+        description="channels, heads or neurons that these groups keep, by the module that makes them (after remove)",
+    )
     vocabulary: bool = Field(False, description="embedding rows that the training data never uses go")
     unknown: int | None = Field(None, ge=0, description="the row that stands in for those; padding's if not given")
     sparsity: float = Field(0.0, ge=0, lt=1, description="share of the weights that become zero; shapes stay")
@@ -89,7 +94,12 @@ class Shrink(BaseModel):
     @property
     def structured(self) -> bool:
         """Whether something leaves the network's shape."""
-        return bool(self.blocks or any(getattr(self, kind) for kind in KINDS) or self.budget or self.vocabulary)
+        return bool(self.gradual or self.remove or self.vocabulary)
+
+    @property
+    def gradual(self) -> bool:
+        """Whether something can go round by round."""
+        return bool(self.blocks or any(getattr(self, kind) for kind in KINDS) or self.budget or self.widths)
 
     @property
     def zeros(self) -> float:
@@ -138,8 +148,14 @@ def _wrong_shares(shrink: Shrink) -> str | None:
     if not (shrink.structured or shrink.zeros or shrink.student):
         return (
             "nothing to shrink: set blocks, filters, heads or neurons (shares between 0 and 1), "
-            "a budget (macs, params or bytes), sparsity, or a student"
+            "a budget (macs, params or bytes), remove or widths, sparsity, or a student"
         )
+    if shrink.remove and shrink.blocks:
+        return "remove names the blocks that go, blocks is a share of them: keep one"
+    if len(set(shrink.remove)) != len(shrink.remove):
+        return "remove names a block twice"
+    if shrink.widths and (budgets or shares):
+        return f"widths says what each group keeps, {(budgets or shares)[0]} is a share: keep one of them"
     if len(budgets) > 1:
         return f"{' and '.join(budgets)} are two budgets: keep one"
     if budgets and shares:
@@ -154,6 +170,8 @@ def _wrong_shares(shrink: Shrink) -> str | None:
         return "scope is of the zeros: set sparsity, or leave it out"
     if shrink.pattern == "2:4" and "scope" in given:
         return "2:4 takes two of every four weights everywhere: leave scope out"
+    if named := (bool(shrink.remove or shrink.widths) and {"min_width", "min_heads"} & given):
+        return f"{sorted(named)[0]} bounds what a share may take; widths says it outright: leave it out"
     ranked = [key for key in _STRUCTURE_ONLY if key in given]
     if ranked and not shrink.structured:
         return f"{ranked[0]} ranks what leaves the network; zeros go by magnitude: leave it out"

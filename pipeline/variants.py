@@ -64,6 +64,7 @@ class _Road:
     def __init__(self, layout: Layout, shrink: Shrink, base: str) -> None:
         self.layout, self.recipe, self.shrink, self.base = layout, layout.recipe, shrink, base
         self.network = layout.network
+        self.rounds = shrink.rounds if shrink.gradual else 1
         self.teacher: Recipe | None = None
         self.teaches = ""
         if shrink.taught:
@@ -71,7 +72,7 @@ class _Road:
 
     def laid_out(self) -> tuple[str, dict[str, Any]]:
         current = self.base
-        cuts = [("prune", k) for k in range(1, self.shrink.rounds + 1)] if self.shrink.structured else []
+        cuts = [("prune", k) for k in range(1, self.rounds + 1)] if self.shrink.structured else []
         if self.shrink.zeros:
             # Half of every four weights can't be reached by degrees.
             rounds = 1 if self.shrink.pattern == "2:4" else self.shrink.rounds
@@ -118,12 +119,13 @@ class _Road:
         return {
             **self._shared(), "metric": self.recipe.metric.name if shrink.layer_importance == "metric" else None,
             "blocks": shrink.blocks, **{kind: getattr(shrink, kind) for kind in KINDS},
-            "budget": shrink.budget, "structures": shrink.structures,
+            "budget": shrink.budget, "structures": shrink.structures, "widths": shrink.widths,
+            "remove": shrink.remove if round_ == 1 else (),
             "vocabulary": shrink.vocabulary and round_ == 1, "unknown": shrink.unknown,
             "criterion": shrink.criterion, "ranking": shrink.ranking, "layer_importance": shrink.layer_importance,
             "min_width": shrink.min_width, "min_heads": shrink.min_heads, "skip": shrink.skip,
             "alignment": self.layout.target.alignment, "samples": shrink.samples, "recalibrate": shrink.recalibrate,
-            "round": round_, "rounds": shrink.rounds, "curve": shrink.curve,
+            "round": round_, "rounds": self.rounds, "curve": shrink.curve,
         }  # fmt: skip
 
     def _sparsify(self, round_: int) -> dict[str, Any]:

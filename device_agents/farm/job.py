@@ -11,7 +11,7 @@ from targets.schema import Sensors
 CANARY = "(canary)"
 """The name of the canary model in a job and its events; no variant's, for those hold no brackets."""
 
-Purpose = Literal["deploy", "bench", "compare", "bisect", "nightly"]
+Purpose = Literal["deploy", "bench", "compare", "bisect", "nightly", "shrink", "gate"]
 
 
 class RemoteBundle(BaseModel):

@@ -18,7 +18,7 @@ from pipeline.pruning.selection import ImpossibleRatio, most_to_least
 from pipeline.pruning.sizes import same_shapes, size_of, stored_numbers
 from pipeline.pruning.trial import outputs
 from pipeline.pruning.vocabulary import find_embeddings, rows_action, used_rows
-from pipeline.pruning.widths import by_budget, by_shares, room_of
+from pipeline.pruning.widths import by_budget, by_name, by_shares, check_names, room_of
 from pipeline.pruning.wish import Outcome, Wish
 
 if TYPE_CHECKING:
@@ -46,16 +46,17 @@ def shrink(
     be used.
     """
     _check(wish)
-    narrows = wish.budget is not None or wish.filters > 0 or wish.heads > 0 or wish.neurons > 0
+    narrows = bool(wish.budget is not None or wish.filters or wish.heads or wish.neurons or wish.widths)
+    shortens = bool(wish.blocks or wish.remove)
     with evaluating(network):
         untouched = same_shapes(network, original)
         swaps = prepare(network)
-        structure = find_structure(network, example) if not wish.vocabulary and wish.blocks == 0 else None
+        structure = find_structure(network, example) if not (wish.vocabulary or shortens) else None
         before = structure.size({}) if structure is not None else size_of(network, example)
         outcome = Outcome(before, before, before if untouched else size_of(original, example), swaps)
         if wish.vocabulary:
             _drop_rows(network, original, wish, evidence, samples, outcome)
-        if wish.blocks > 0:
+        if shortens:
             _drop_layers(network, original, example, wish, evidence, outcome)
         if narrows:
             structure = structure or find_structure(network, example)
@@ -85,9 +86,11 @@ def _check(wish: Wish) -> None:
             raise ImpossibleRatio(
                 f"{key} = {share:g} is no share", where=f"shrink.{key}", remedy="ask for more than 0, e.g. 0.5"
             )
-    if not (any(shares.values()) or wish.vocabulary or not wish.final):
+    if not (any(shares.values()) or wish.remove or wish.widths or wish.vocabulary or not wish.final):
         raise ImpossibleRatio(
-            "Nothing is to go", where="shrink", remedy="give blocks, filters, heads, neurons, macs, params or bytes"
+            "Nothing is to go",
+            where="shrink",
+            remedy="give blocks, filters, heads, neurons, macs, params, bytes, remove or widths",
         )
 
 
@@ -138,6 +141,10 @@ def _drop_layers(
         else:
             there.append(name)
     left = [name for name in there if next(network.get_submodule(name).parameters(), None) is not None]
+    if wish.remove:
+        check_names("remove", wish.remove, there, outcome.left_alone)
+        _remove(network, example, [name for name in left if name in wish.remove], outcome)
+        return
     wanted = int(wish.blocks * len(there) + 0.5)
     if wanted == 0:
         if wish.final:
@@ -149,13 +156,18 @@ def _drop_layers(
     chosen = least_important(
         network, left, count, wish.criterion, wish.layer_importance, _started_alike(evidence, outcome)
     )
-    actions: list[Action] = [Remove(name) for name in left if name in chosen]
+    _remove(network, example, [name for name in left if name in chosen], outcome)
+
+
+def _remove(network: nn.Module, example: tuple[Tensor, ...], chosen: Sequence[str], outcome: Outcome) -> None:
+    """Takes these layers out of the network; the outputs must keep their shapes."""
+    actions: list[Action] = [Remove(name) for name in chosen]
     wanted_shapes = [one.shape for one in outputs(network, example)]
     replay(PruningPlan(actions), network)
     if [one.shape for one in outputs(network, example)] != wanted_shapes:
         raise WrongCut("Without these layers the outputs change their shapes", where=", ".join(chosen), remedy=REPORT)
     outcome.actions += actions
-    outcome.blocks += [action.module for action in actions if isinstance(action, Remove)]
+    outcome.blocks += chosen
 
 
 def _no_layer(share: float, there: int, left: Mapping[str, str]) -> ImpossibleRatio:
@@ -189,7 +201,9 @@ def _narrow(
             {name: orders[name][:width] for name, width in widths.items() if width < rooms[name].units}
         )
 
-    if wish.budget is not None:
+    if wish.widths:
+        widths = by_name(rooms, wish)
+    elif wish.budget is not None:
         widths = by_budget(rooms, scores, wish, outcome.left_alone, outcome.whole, size)
     else:
         widths = by_shares(rooms, scores, wish, outcome.left_alone)
@@ -212,6 +226,9 @@ def _narrow(
 
 def _allowed(structure: Structure, wish: Wish, outcome: Outcome) -> list[Group]:
     """The groups that are asked for and not skipped."""
+    if wish.widths:
+        check_names("widths", wish.widths, [group.name for group in structure.groups], outcome.left_alone)
+        return [group for group in structure.groups if group.name in wish.widths]
     kinds = wish.structures if wish.budget is not None else [
         kind for kind in ("filters", "heads", "neurons") if getattr(wish, kind) > 0
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.pruning import surgery
@@ -60,6 +60,40 @@ def by_shares(
             raise _takes_nothing(kind, share, own, wish)
         widths.update(after)
     return widths
+
+
+def by_name(rooms: Mapping[str, Room], wish: Wish) -> dict[str, int]:
+    """Units that each group keeps where the wish says so outright. Raises ImpossibleRatio."""
+    for name, width in wish.widths.items():
+        if not 1 <= width <= rooms[name].original:
+            raise ImpossibleRatio(
+                f"{name} has {rooms[name].original} units: it can't keep {width}",
+                where=f"shrink.widths.{name}",
+                remedy=f"give a number from 1 to {rooms[name].original}",
+            )
+    widths = {}
+    for name, room in rooms.items():
+        gone = wish.by_now(1 - wish.widths[name] / room.original)
+        widths[name] = min(room.units, max(wish.widths[name], round(room.original * (1 - gone))))
+    if wish.final and not wish.remove and all(widths[name] == room.original for name, room in rooms.items()):
+        raise ImpossibleRatio(
+            "All groups keep all that they have",
+            where="shrink.widths",
+            remedy="lower one of them, or leave the variant out of the recipe",
+        )
+    return widths
+
+
+def check_names(key: str, given: Iterable[str], there: Sequence[str], left: Mapping[str, str]) -> None:
+    """Raises ImpossibleRatio where `key` names what isn't `there`, with the reason where one is known."""
+    for name in given:
+        if name not in there:
+            reason = f": {left[name]}" if name in left else ""
+            raise ImpossibleRatio(
+                f"{name!r} can't be pruned{reason}",
+                where=f"shrink.{key}",
+                remedy=f"take one of {', '.join(there)}" if there else "this network has none: leave the key out",
+            )
 
 
 def by_budget(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 class Wish:
     """Shares are of the ORIGINAL network's units (or of its budget) and count what is gone after this round.
 
+    remove, widths: layers that go, and units that groups keep, by name, whatever the shares would choose; by_now: of a share that goes of
+    such a group in the end, what shall have gone after this round;
     budget: a share of the MACs, parameters or bytes, taken from `structures`; ranking: local, global (raw scores of
     all groups of a kind) or group (scores divided by their group's mean magnitude); layer_importance: criterion, or
     metric (the metric lost without the layer); skip: module name prefixes to leave alone; vocabulary: embedding rows
@@ -28,6 +31,9 @@ class Wish:
     neurons: float = 0.0
     budget: tuple[Literal["macs", "params", "bytes"], float] | None = None
     structures: tuple[str, ...] = ("filters", "heads", "neurons")
+    remove: tuple[str, ...] = ()
+    widths: Mapping[str, int] = field(default_factory=dict)
+    by_now: Callable[[float], float] = float
     criterion: str = "taylor"
     ranking: str = "local"
     layer_importance: str = "criterion"

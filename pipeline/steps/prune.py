@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from edgewright.errors import EdgewrightError
 from pipeline import data, network
 from pipeline.pruning.criteria import NEEDS
@@ -48,6 +50,8 @@ class PruneParameters(StepParameters):
     neurons: float
     budget: tuple[Literal["macs", "params", "bytes"], float] | None
     structures: tuple[str, ...]
+    remove: tuple[str, ...] = ()
+    widths: dict[str, int] = Field(default_factory=dict)
     vocabulary: bool
     unknown: int | None
     criterion: str
@@ -110,7 +114,8 @@ def prune_round(
     budget = parameters.budget and (parameters.budget[0], by_now(parameters.budget[1]))
     wish = Wish(
         blocks=by_now(parameters.blocks), filters=by_now(parameters.filters), heads=by_now(parameters.heads),
-        neurons=by_now(parameters.neurons), budget=budget, structures=parameters.structures,
+        neurons=by_now(parameters.neurons), budget=budget, remove=parameters.remove,
+        widths=parameters.widths, by_now=by_now, structures=parameters.structures,
         criterion=parameters.criterion, ranking=parameters.ranking, layer_importance=parameters.layer_importance,
         min_width=parameters.min_width, min_heads=parameters.min_heads, alignment=parameters.alignment,
         skip=parameters.skip, vocabulary=parameters.vocabulary, unknown=parameters.unknown,
