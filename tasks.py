@@ -68,6 +68,42 @@ def deploy(
         raise Exit("no variant holds the floor and the limits; nothing is shipped", code=NOTHING_HOLDS)
 
 
+@task(
+    help={
+        "model": "name of a recipe, or the path of one; ./inv models shows them",
+        "target": "kind of device; ./inv targets shows them",
+        "device": "name in farm.toml; default: the first of the target's kind, else this machine stands in",
+        "max_drop": "points of the metric that may be lost (1.0 is one point of top-1)",
+        "max_ms": "p50 that the device must reach, in ms",
+        "max_kb": "size that the model file must reach, in kB",
+        "budget": "time for all of it, builds included: 90s, 30m, 2h",
+        "seed": "of the search; the same one gives the same plan",
+        "json": "write what was found to this file",
+        "dry_run": "say what would be done, and do nothing",
+    }
+)
+@plainly
+def shrink(
+    c: Context,
+    model: str = "resnet8",
+    target: str = "host",
+    device: str = "",
+    max_drop: float = 1.0,
+    max_ms: float = 0.0,
+    max_kb: float = 0.0,
+    budget: str = "30m",
+    seed: int = 0,
+    json: str = "",
+    dry_run: bool = False,
+) -> None:
+    """Search for the fastest small model that keeps the metric, by measurements on the device."""
+    from pipeline.search import task as searching
+
+    limits = (None if limit == 0 else limit for limit in (max_ms, max_kb))
+    if searching.shrink(model, target, device or None, max_drop, *limits, budget, seed, json or None, dry_run):
+        raise Exit("the constraints are not met; shown is the best that was found", code=NOTHING_HOLDS)
+
+
 def _end_if_invalid(problems: list[str]) -> None:
     if problems:
         raise Exit("the report is invalid: " + "; ".join(problems), code=INVALID_REPORT)
@@ -526,6 +562,37 @@ def bench_pruning(
         raise Exit(code=status)
 
 
+@task(
+    name="compression",
+    help={
+        "quick": "a small model and tiny budgets, for CI: shows that everything runs",
+        "model": "the recipe; default resnet20",
+        "floors": "points that may be lost, with commas; default 0.5,1.0,3.0",
+        "seeds": "how many seeds of the headline row; default 3",
+        "budget": "time of each search; default 30m",
+        "out": "folder for the table, JSON and the page",
+        "resume": "go on from what --out holds of a run that was cut off",
+    },
+)
+def bench_compression(
+    c: Context,
+    quick: bool = False,
+    model: str = "",
+    floors: str = "",
+    seeds: int = 0,
+    budget: str = "",
+    out: str = "",
+    resume: bool = False,
+) -> None:
+    """Hold what ./inv shrink finds against the best chains of other tools: size, metric and time, in one run."""
+    from edgewright.checks import run_bench
+
+    given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--out": out}
+    words = [word for name, value in given.items() if value for word in (name, str(value))]
+    if status := run_bench("compression", [*["--quick"] * quick, *["--resume"] * resume, *words]):
+        raise Exit(code=status)
+
+
 @task(name="coverage", help={"out": "write the page here as well, e.g. docs/coverage.md", "only": "one network"})
 def bench_coverage(c: Context, out: str = "", only: str = "") -> None:
     """Prune every network of the zoo by every criterion: what is cut, left alone with the reason, or refused."""
@@ -547,6 +614,49 @@ def bench_parity(c: Context, out: str = "", only: str = "") -> None:
 
 
 @task(
+    name="quant",
+    positional=["model"],
+    help={
+        "model": "name of a recipe, or the path of one",
+        "target": "kind of device; ./inv targets shows them",
+        "variant": "as deploy names it, e.g. int8; default: the first that isn't float",
+        "samples": "validation samples to run",
+        "in_order": "the layers as the model runs them, in place of the worst first",
+        "out": "folder for the page and the JSON",
+    },
+)
+@plainly
+def debug_quant(
+    c: Context,
+    model: str,
+    target: str = "host",
+    variant: str = "",
+    samples: int = 128,
+    in_order: bool = False,
+    out: str = "",
+) -> None:
+    """Show where INT8 departs from float: layer, error, histogram."""
+    from pipeline import debug
+
+    debug.quant(model, target, variant or None, samples, out or None, in_order)
+
+
+@task(
+    positional=["bundle"],
+    help={"bundle": "its folder, or the first digits of its digest", "out": "the package's file, NAME.ewp"},
+)
+@plainly
+def package(c: Context, bundle: str, out: str = "") -> None:
+    """Pack a bundle as small as it gets, into one file."""
+    from pathlib import Path
+
+    from pipeline.package import package as packing
+    from pipeline.project import Project
+
+    print("\n".join(packing(Project.here(), bundle, Path(out) if out else None).lines()))
+
+
+@task(
     positional=["extra"],
     help={"extra": "text, vision, tflite, postgres, parquet, oracle, bench, build or dev (docs/dependencies.md: why)"},
 )
@@ -563,9 +673,13 @@ _store = Collection("store", store_list, store_verify, store_gc)
 _targets = Collection("targets", targets_list, targets_check)
 _devices = Collection("devices", devices_list, devices_probe, devices_trust, devices_setup, devices_doctor)
 _ledger = Collection("ledger", ledger_list, ledger_show, ledger_verdicts, ledger_export, ledger_import)
-_bench = Collection("bench", bench_measure, bench_verdicts, bench_pruning, bench_coverage, bench_parity)
+_bench = Collection(
+    "bench", bench_measure, bench_verdicts, bench_pruning, bench_compression, bench_coverage, bench_parity
+)
+_debug = Collection("debug", debug_quant)
 namespace = Collection(
     deploy,
+    shrink,
     compare,
     accept,
     bisect,
@@ -573,6 +687,7 @@ namespace = Collection(
     train,
     explain,
     export,
+    package,
     models,
     _targets,
     double,
@@ -583,4 +698,5 @@ namespace = Collection(
     _devices,
     _ledger,
     _bench,
+    _debug,
 )

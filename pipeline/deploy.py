@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,20 @@ from device_agents.farm import page
 from device_agents.farm.inventory import DeviceEntry, Inventory
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.report import Report
-from device_agents.farm.verdict import Metric
+from device_agents.farm.verdict import Judgement, Metric
+from device_agents.farm.why import Cause, asked
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
 from pipeline.build import Builder, Done
 from pipeline.bundles import lay_out
 from pipeline.keeping import keep, take_up
+from pipeline.measuring import Bench
 from pipeline.outcome import Measured, outcome_of
 from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
+from pipeline.search.default import completed
 from pipeline.session import Session
 from pipeline.steps.base import Places
 from pipeline.store import Artifact
@@ -65,7 +68,10 @@ class Deploy:
         with self._open() as device:
             self._check_machine(device)
             _, without = device.available(self.kind.runtime)
-        plan = make_plan(self.recipe, self.kind, without=without)
+        recipe = completed(
+            self.project, self.recipe, self.kind, self.entry, self.device, self.progress, self.say, self.note
+        )
+        plan = make_plan(recipe, self.kind, without=without)
         self.planned(plan)
         built = builder(self.project, plan, self.progress, self.say, self.note).build(
             plan, [plan.samples, *(variant.bundle for variant in plan.variants)]
@@ -85,9 +91,10 @@ class Deploy:
             # Before anything else is asked of the device, judged or printed: a report that was taken is never lost.
             path = self._kept(report)
             metrics, parities = session.answers(device, report)
-        measured = [_measured(variant, built, bundles, report, metrics, parities) for variant in plan.variants]
-        paths = {"report": path, "page": path.with_suffix(".html")}
-        outcome = outcome_of(plan, built, measured, report, bundles, paths, self.project)
+            measured = [_measured(variant, built, bundles, report, metrics, parities) for variant in plan.variants]
+            paths = {"report": path, "page": path.with_suffix(".html")}
+            gate = _Gate(self._bench(plan), device, bundles, report)
+            outcome = outcome_of(plan, built, measured, report, bundles, paths, self.project, gate, gate.warnings)
         try:
             page.write(paths["page"], outcome, report)
         except OSError as error:
@@ -98,6 +105,10 @@ class Deploy:
         """Where the report is. Raises ReportNotKept."""
         filed = keep(self.project, report, self.note)
         return filed.path or self.project.state / "reports" / f"{report.id}.json"
+
+    def _bench(self, plan: Plan) -> Bench:
+        """What asks why variants do not pay. It takes no answers, so it needs no samples."""
+        return Bench(self.project, self.entry, plan.target, purpose="gate", wait_s=self.wait_s, progress=self.progress)
 
     def _check_machine(self, device: AnyDevice) -> None:
         wanted, found = self.kind.machines, device.system.machine
@@ -110,6 +121,24 @@ class Deploy:
 
     def _open(self) -> AnyDevice:
         return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+
+
+class _Gate:
+    """Asks the device of a deploy why variants do not pay there; `warnings`: what went wrong with that."""
+
+    def __init__(self, bench: Bench, device: AnyDevice, folders: Mapping[str, Path], report: Report) -> None:
+        self.warnings: list[str] = []
+        self._bench = dataclasses.replace(bench, note=lambda line: self.warnings.append(line.removeprefix("warning: ")))
+        self._device, self._folders, self._report = device, folders, report
+
+    def __call__(self, judgements: Sequence[Judgement]) -> dict[str, Cause]:
+        names = [name for name in asked(judgements) if name in self._folders]
+        if not names:
+            return {}
+        from pipeline.gate import explain
+
+        bundles = {name: read_bundle(self._folders[name]) for name in names}
+        return explain(self._bench, self._device, bundles, self._report, judgements)
 
 
 def _nothing_built(plan: Plan, built: dict[str, Done]) -> EdgewrightError:

@@ -154,7 +154,7 @@ def _named(given: str, project: Project, ledger: Ledger) -> tuple[str, str, str,
         measured = {
             one.bundle: one
             for one in ledger.results(bundle=given)
-            if not one.canary and purposes[one.report] not in ("compare", "bisect")
+            if not one.canary and purposes[one.report] not in ("compare", "bisect", "gate")
         }
     if len(measured) > 1:
         raise BadArgument(

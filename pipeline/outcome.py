@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from device_agents.farm.verdict import (
     latency,
     speedup,
 )
+from device_agents.farm.why import Cause, explained
 from edgewright.files import sha256_file
 from pipeline.build import Done
 from pipeline.parity import Parity, sentence
@@ -64,14 +65,19 @@ def candidates(measured: list[Measured], patterns: tuple[str, ...] = ()) -> list
                 speedup_parent=speedup(parent, result) if parent and result else None,
                 peak_bytes=result.get("peak_bytes"),
                 error=one.trouble or result.get("error") or _strays(one.parity),
-                misaligned=manifest.get("misaligned", ()),
                 providers=result.get("providers") or (),
                 wanted_providers=one.variant.runtime.providers if result else (),
                 download_bytes=manifest.get("download"),
                 sparsity=_sparsity(manifest, one.variant.precision, patterns),
+                stage=not _sibling(one.variant),
             )
         )
     return found
+
+
+def _sibling(variant: Variant) -> bool:
+    """Whether a variant is its parent's network as it is, in another runtime."""
+    return variant.parent is not None and variant.name.partition("@")[0] == variant.parent.partition("@")[0]
 
 
 def _strays(parity: Parity | None) -> str | None:
@@ -122,6 +128,10 @@ def judged(plan: Plan, measured: list[Measured]) -> tuple[list[Candidate], list[
     return given, judgements, shipped
 
 
+Why = Callable[[Sequence[Judgement]], Mapping[str, Cause]]
+"""Finds out why variants do not pay, by name."""
+
+
 def outcome_of(
     plan: Plan,
     built: Mapping[str, Done],
@@ -130,10 +140,17 @@ def outcome_of(
     bundles: Mapping[str, Path],
     paths: Mapping[str, Any],
     project: Project,
+    why: Why | None = None,
+    warned: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """The object that `deploy --json` writes. paths: where `report` (JSON) and `page` (HTML) lie."""
+    """The object that `deploy --json` writes. paths: where `report` (JSON) and `page` (HTML) lie.
+
+    why: is asked once all are judged; warned: what to warn of besides the report's own, read after that.
+    """
     emulated = bool(report.device["emulated"])
     given, judgements, shipped = proven(measured) if emulated else judged(plan, measured)
+    if why is not None:
+        judgements = explained(judgements, why(judgements))
     return {
         "model": plan.recipe.name,
         "target": plan.target.name,
@@ -149,7 +166,7 @@ def outcome_of(
         "report": str(paths["report"]),
         "page": str(paths["page"]),
         "problems": report.problems,
-        "warnings": report.warnings,
+        "warnings": [*report.warnings, *warned],
         "floor": {"name": plan.recipe.metric.name, "value": plan.recipe.metric.floor},
         "skipped": dict(plan.skipped),
         "limits": plan.target.limits.model_dump(exclude_none=True),
@@ -197,6 +214,7 @@ def _variant(candidate: Candidate, judgement: Judgement, entry: Measured) -> dic
         "parity": asdict(entry.parity) if entry.parity else None,
         "verdict": judgement.verdict,
         "reason": judgement.reason,
+        "instead": judgement.instead,
     }
 
 

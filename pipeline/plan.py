@@ -163,11 +163,14 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False, without: Ma
     layout.plan.skipped.update(without)
     layout.plan.samples = layout.add(SHARED, "samples", {"data": layout.data}, {})
     trained = variants.trained(layout, recipe, BASE, retrain)
-    bases = routes.exported(layout, BASE, trained, layout.network, {})
+    ready = variants.ready(layout, BASE, trained, layout.network, trained)
+    bases = routes.exported(layout, BASE, trained, layout.network, {}, ready)
     for shrink in recipe.shrink:
         if (reason := variants.useless(shrink, target)) is not None:
             layout.plan.skipped[shrink.name] = reason
             continue
         network, spec = variants.shrunk(layout, shrink, trained)
-        routes.exported(layout, shrink.name, network, spec, bases)
+        routes.exported(
+            layout, shrink.name, network, spec, bases, variants.ready(layout, shrink.name, network, spec, trained)
+        )
     return layout.plan

@@ -14,6 +14,7 @@ from models.data import SHIPPED
 from pipeline.locate import source_of
 from pipeline.pruning.criteria import NEEDS
 from pipeline.quantising import Quantise
+from pipeline.searching import Search
 from pipeline.shrinking import Shrink
 from pipeline.training import Schedule
 
@@ -85,7 +86,8 @@ class Recipe(_Strict):
     seed: int = 0
     metric: Metric = Metric()
     train: Training = Training()
-    shrink: tuple[Shrink, ...] = (Shrink(filters=0.5),)
+    shrink: tuple[Shrink, ...] = Field((), description="the variants to build; none: deploy searches for the best")
+    search: Search = Search()
     quantise: Quantise = Quantise()
     check: Bounds = Bounds()
     teachers: dict[str, Recipe] = Field(default_factory=dict, description="what shrink.teacher names, read")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.variants import BASE, TEACHER
+from targets.schema import TENSORRT, possible
 
 if TYPE_CHECKING:
     from pipeline.plan import Layout, Node
@@ -21,19 +22,30 @@ def variant_name(name: str, precision: Precision, runtime: Runtime, first: bool)
     return said if first else f"{said}@{runtime.name}"
 
 
-def exported(layout: Layout, name: str, network: str, spec: dict[str, Any], bases: Mapping[str, str]) -> dict[str, str]:
+def exported(
+    layout: Layout, name: str, network: str, spec: dict[str, Any], bases: Mapping[str, str], ready: str = ""
+) -> dict[str, str]:
     """Exports, quantises, checks and bundles one network for every runtime; each runtime's float export (node).
 
-    network: the node that leaves it; bases: the trained network's float export by runtime, empty for itself.
+    network: the node that leaves it; bases: the trained network's float export by runtime, empty for itself; ready:
+    the node that leaves it made ready for INT8, where one does.
     """
     made: dict[str, str] = {}
     for runtime in layout.target.runtime:
         first = runtime is layout.target.runtime[0]
-        route = _Route(layout, runtime, name, network, spec, bases.get(runtime.name))
-        made[runtime.name] = route.float(variant_name(name, "float32", runtime, first))
-        for precision in sorted(runtime.precisions, key=lambda one: one != "float32"):
+        route = _Route(layout, runtime, name, network, spec, bases.get(runtime.name), ready)
+        made[runtime.name] = route.export(variant_name(name, "float32", runtime, first), network)
+        for precision in precisions(layout.recipe.quantise.precisions, runtime):
             route.finish(variant_name(name, precision, runtime, first), precision, first)
     return made
+
+
+def precisions(asked: tuple[Precision, ...] | None, runtime: Runtime) -> list[Precision]:
+    """What to build for a runtime, float32 first: what the recipe asks for as far as the runtime has it, or its own."""
+    chosen = runtime.precisions
+    if asked is not None:
+        chosen = tuple(one for one in asked if one in possible(runtime))
+    return ["float32", *(one for one in chosen if one != "float32")]
 
 
 @dataclass
@@ -46,15 +58,15 @@ class _Route:
     network: str
     spec: dict[str, Any]
     base: str | None
-    exported: str = ""
+    ready: str = ""
 
     @property
     def _shared(self) -> dict[str, Any]:
         return {"network": self.spec, "data": self.layout.data}
 
-    def float(self, variant: str) -> str:
-        """The float export."""
-        format_, given = self.runtime.format, {"model": self.network}
+    def export(self, variant: str, network: str) -> str:
+        """The float export of a network (node)."""
+        format_, given = self.runtime.format, {"model": network}
         more: dict[str, Any] = {}
         if format_ in ONNX:
             step, more = "export", {"opset": self.runtime.opset}
@@ -62,15 +74,18 @@ class _Route:
             step = "tflite_export"
         else:
             step, more = "torch_export", {"format": format_}
-        self.exported = self.layout.add(variant, step, {**self._shared, **more}, given, "export")
-        return self.exported
+        return self.layout.add(variant, step, {**self._shared, **more}, given, "export")
 
     def finish(self, variant: str, precision: Precision, first: bool) -> None:
         """What makes one precision of it a bundle, and its place among the variants."""
         layout, runtime, recipe = self.layout, self.runtime, self.layout.recipe
-        model = self._model(variant, precision)
-        tested = {"network": self.network, "float": self.exported, **({"base": self.base} if self.base else {})}
-        if model != self.exported:
+        own = variant_name(self.name, "float32", runtime, first)
+        network = self.ready if self.ready and precision == "int8" else self.network
+        # INT8 of a network that was made ready for it has a float file of its own, which no one ships.
+        exported = f"{own}/export" if network == self.network else self.export(variant, network)
+        model = self._model(variant, precision, exported)
+        tested = {"network": network, "float": exported, **({"base": self.base} if self.base else {})}
+        if model != exported:
             tested["quantised"] = model
         step = {"onnx": "check", "ort": "check", "tflite": "tflite_check"}.get(runtime.format, "torch_check")
         check = layout.add(
@@ -95,28 +110,34 @@ class _Route:
                 "alignment": layout.target.alignment,
                 "origin": {"steps": {_said(node): node.fingerprint for node in behind}, "libraries": _versions(behind)},
             },
-            {"model": model, "float": self.exported, "check": check},
+            {"model": model, "float": exported, "check": check},
         )  # fmt: skip
         layout.variant(variant, precision, self._parent(precision, first), bundle, check, runtime)
 
-    def _model(self, variant: str, precision: Precision) -> str:
+    def _model(self, variant: str, precision: Precision, exported: str) -> str:
         """The node whose file is shipped."""
-        int8 = self.runtime.int8
-        if precision == "float32" or (self.runtime.format in ONNX and precision == "float16"):
-            return self.exported  # TensorRT makes its FP16 itself, from the float file
-        if self.runtime.format in ONNX:
-            parameters: dict[str, Any] = {
-                "data": self.layout.data, "activations": int8.activations, "per_channel": int8.per_channel,
-                "symmetric": int8.symmetric_activations,
-            }  # fmt: skip
-            return self.layout.add(variant, "quantise", parameters, {"model": self.exported})
-        parameters = {
-            "data": self.layout.data, "precision": precision, "per_channel": int8.per_channel,
-            "integer_io": int8.integer_io and precision == "int8",
+        int8, runtime, given = self.runtime.int8, self.runtime, {"model": exported}
+        if precision == "float32" or (precision == "float16" and TENSORRT in runtime.providers):
+            return exported  # TensorRT makes its FP16 itself, from the float file
+        shared = {"data": self.layout.data, "per_channel": int8.per_channel}
+        if runtime.format in ONNX and precision != "int8":
+            return self.layout.add(variant, "reduce", {**shared, "precision": precision}, given, "quantise")
+        if runtime.format in ONNX:
+            more: dict[str, Any] = {"activations": int8.activations, "symmetric": int8.symmetric_activations}
+            return self.layout.add(variant, "quantise", {**shared, **self._calibration(), **more}, given)
+        more = {
+            "precision": precision, "integer_io": int8.integer_io and precision == "int8",
             # tflite-runtime reads dynamic range with a scale a channel as noise, without a word.
-            "per_tensor_linear": precision == "dynamic" and self.runtime.name == "tflite-runtime",
+            "per_tensor_linear": precision == "dynamic" and runtime.name == "tflite-runtime",
+            **(self._calibration() if precision == "int8" else {}),
         }  # fmt: skip
-        return self.layout.add(variant, "tflite_quantise", parameters, {"model": self.exported}, "quantise")
+        return self.layout.add(variant, "tflite_quantise", {**shared, **more}, given, "quantise")
+
+    def _calibration(self) -> dict[str, Any]:
+        recipe = self.layout.recipe
+        asked = recipe.quantise.model_dump(include={"calibration", "samples", "bias_correction", "mixed"})
+        bounds = recipe.check.model_dump(include={"metric_drop", "agreement"})
+        return {**asked, "metric": recipe.metric.name, **bounds}
 
     def _parent(self, precision: Precision, first: bool) -> str | None:
         if precision != "float32":

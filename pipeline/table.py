@@ -130,7 +130,8 @@ def _notes(outcome: Mapping[str, Any]) -> list[tuple[str, str]]:
     for variant in outcome["variants"]:
         if variant["verdict"] not in _QUIET and variant.get("reason"):
             style = "green" if variant["name"] == outcome.get("shipped") else "yellow"
-            notes.append((f"{plain(variant['name'])}: {plain(variant['reason'])}", style))
+            instead = f"; instead: {plain(variant['instead'])}" if variant.get("instead") else ""
+            notes.append((f"{plain(variant['name'])}: {plain(variant['reason'])}{instead}", style))
     if any(v.get("metric") and not v["metric"]["on_device"] for v in outcome["variants"]):
         notes.append(("* taken on the host, not on the device", "dim"))
     if outcome.get("emulated"):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.files import sha256_file
 from pipeline.recipe import fine_tuning
-from pipeline.shrinking import KINDS
+from pipeline.shrinking import DISTILLATION, KINDS
 from pipeline.steps.base import DataSpec, NetworkSpec
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BASE = "trained"
 TEACHER = "teacher"
+QAT_RATE = 10
+"""By how much training's peak learning rate is divided for the epochs with fake quantisation: they only mend."""
 
 
 def network_of(recipe: Recipe) -> dict[str, Any]:
@@ -51,6 +53,28 @@ def trained(layout: Layout, recipe: Recipe, variant: str, retrain: bool = False)
         {},
         recipe=recipe,
     )  # fmt: skip
+
+
+def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: str) -> str:
+    """The node that leaves a network made ready for INT8, or "" where the recipe asks for nothing of the kind.
+
+    base: the trained network, which teaches.
+    """
+    recipe, made = layout.recipe, ""
+    asked = recipe.quantise
+    shared = {"network": spec, "data": layout.data, "samples": asked.samples}
+    if asked.equalise:
+        made = layout.add(name, "equalise", {**shared, "threads": recipe.train.threads}, {"model": network})
+    if asked.qat_epochs:
+        rate = recipe.train.learning_rate / QAT_RATE
+        schedule = recipe.train.schedule.model_copy(update={"epochs": asked.qat_epochs, "learning_rate": rate})
+        parameters = {
+            **shared, "metric": recipe.metric.name, "schedule": schedule.model_dump(),
+            "metric_drop": recipe.check.metric_drop, "teacher": network_of(recipe), "temperature": 4.0,
+            "distillation": DISTILLATION,
+        }  # fmt: skip
+        made = layout.add(name, "qat", parameters, {"model": made or network, "teacher": base}, teacher=recipe)
+    return made
 
 
 def shrunk(layout: Layout, shrink: Shrink, base: str) -> tuple[str, dict[str, Any]]:

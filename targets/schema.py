@@ -86,7 +86,8 @@ class Runtime(_Strict):
     name: RuntimeName
     format: Format = Field("onnx", validate_default=True, description="what the runtime loads; left out: its usual one")
     precisions: tuple[Precision, ...] = Field(
-        ("float32", "int8"), description="float16 and dynamic range are for TFLite, float16 for TensorRT as well"
+        ("float32", "int8"),
+        description="float16 halves the file, TensorRT also computes in it; dynamic: INT8 weights only",
     )
     source: Literal["wheel", "device", "either"] = Field(
         "wheel",
@@ -118,10 +119,8 @@ class Runtime(_Strict):
         if self.name == "torch" and set(self.precisions) != {"float32"}:
             raise ValueError("for torch only float32 is built")
         if self.format in ("onnx", "ort"):
-            if "dynamic" in self.precisions:
-                raise ValueError("dynamic range is built for TFLite only")
-            if "float16" in self.precisions and TENSORRT not in self.providers:
-                raise ValueError(f"float16 needs {TENSORRT} among the providers: the CPU computes ONNX in float32")
+            if "dynamic" in self.precisions and TENSORRT in self.providers:
+                raise ValueError("TensorRT has no dynamic range: int8 is what it takes")
             if self.int8.integer_io:
                 raise ValueError("int8.integer_io is for TFLite only")
         if self.name == "torch" and self.source != "device":
@@ -171,6 +170,15 @@ class Target(_Strict):
         if len(set(labels)) != len(labels):
             raise ValueError("name each runtime once")
         return value
+
+
+def possible(runtime: Runtime) -> tuple[Precision, ...]:
+    """Precisions that can be built for a runtime."""
+    if runtime.name == "torch":
+        return ("float32",)
+    if TENSORRT in runtime.providers:
+        return ("float32", "float16", "int8")
+    return ("float32", "float16", "int8", "dynamic")
 
 
 def target_files(root: Path) -> dict[str, Path]:

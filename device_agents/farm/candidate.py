@@ -42,9 +42,9 @@ class Candidate:
 
     parent: the variant that it was made from (pruned+int8 came from pruned); None for the base.
     speedup, speedup_parent: base time and parent's time over its own; None where there is no pair to compare.
-    misaligned: layers whose channels are off the target's alignment, as the manifest lists them.
     download_bytes: the file as an app ships it, compressed.
     providers, wanted_providers: what the runtime used, and what the target asked for, best first (empty: no wish).
+    stage: whether a stage of shrinking made it from its parent; False for the same network in another runtime.
     """
 
     name: str
@@ -58,19 +58,22 @@ class Candidate:
     speedup_parent: Ratio | None = None
     peak_bytes: int | None = None
     error: str | None = None
-    misaligned: Sequence[str | int] = ()
     providers: Sequence[str] = ()
     wanted_providers: Sequence[str] = ()
     download_bytes: int | None = None
     sparsity: Sparsity | None = None
+    stage: bool = True
 
 
 @dataclass(frozen=True)
 class Judgement:
     """`verdict` is one of: the base, pays, pays in size only, pays in download only, holds the limits, does not pay,
     below the floor, over the limit, failed; the shipped one's ends in ": shipped". `reason` is one sentence with the
-    figures."""
+    figures; `instead` what to do where a cause was found (why.explained). `against`: what it came from and has not
+    beaten, where a measurement may find out why; else ""."""
 
     name: str
     verdict: str
     reason: str
+    instead: str = ""
+    against: str = ""

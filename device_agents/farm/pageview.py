@@ -137,6 +137,7 @@ def _variant(v: Json, result: Json, shipped: str | None, is_base: bool) -> dict[
         "ratio": Ratio(ratio["value"], ratio["low"], ratio["high"]) if ratio else None,
         "verdict": verdict,
         "reason": v.get("reason") or "",
+        "instead": v.get("instead") or "",
         "load": show_ms(median(load["load_ns"] for load in loads) / 1e6) if loads else None,
         "first": show_ms(median(load["first_ns"] for load in loads) / 1e6) if loads else None,
         "peak": show_bytes(result["peak_bytes"]) if result.get("peak_bytes") is not None else None,

@@ -1,4 +1,5 @@
-"""Did it pay? Judges every variant by what the device measured, says why in one sentence, and names the one to ship."""
+"""Did it pay? Judges every variant by what the device measured, in one sentence with the figures, and names the one to
+ship."""
 
 from __future__ import annotations
 
@@ -38,9 +39,6 @@ __all__ = [
 ]
 
 _GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-MACS_FELL, TIME_STAYED = 0.30, 0.05
-"""Time is called bound by dispatch where more than 30 % of the MACs went and less than 5 % of the time did."""
-
 
 Between = Callable[[str, str], "Ratio | None"]
 
@@ -56,7 +54,9 @@ def judge(
 
     Shipped is the fastest of those that pay; of those that the data can't tell apart from it, the smallest download.
     Where nothing pays, the smallest that is as fast as the base, by its file, then by its download; else the base;
-    and where the base itself breaks a rule, the fastest that breaks none.
+    and where the base itself breaks a rule, the fastest that breaks none. What is slower or larger than what it came
+    from is never shipped, unless that may not ship itself. Why a variant does not pay is not guessed: those whose cause
+    a measurement may find name what they lost `against` (device_agents.farm.why).
     between: time of the first over time of the second, as measured in pairs; without it two variants are told apart
     by their intervals against the base.
     """
@@ -67,7 +67,8 @@ def judge(
     drafts: dict[str, Judgement] = {}
     for c in candidates:
         drafts[c.name] = broken[c.name] or _pays(c, base, sound, {o.name: o for o in candidates}, threshold)
-    shipped, why = _ship(candidates, drafts, base, sound, between, threshold)
+    whole = {name: c for name, c in sound.items() if _worse(c, sound, threshold) is None}
+    shipped, why = _ship(candidates, drafts, base, whole, between, threshold)
     if shipped is not None:
         draft = drafts[shipped]
         label = "holds the limits" if draft.verdict == "does not pay" else draft.verdict
@@ -130,27 +131,30 @@ def _pays(
         return Judgement(c.name, "the base", "what the others are compared with")
     if c.speedup is None:
         return Judgement(c.name, "does not pay", f"too few paired blocks to compare it with {base.name}")
+    if worse := _worse(c, sound, threshold):
+        return Judgement(c.name, "does not pay", worse[0], against=worse[1])
     figure = f"{show_ratio(c.speedup)} against {base.name}"
     smaller = base.bytes > c.bytes * (1 + threshold)
     size = f", {base.bytes / max(c.bytes, 1):.1f}x smaller" if base.bytes > c.bytes * 1.05 else ""
-    parent = known.get(c.parent)
-    lost, note = _quantised(c, parent if c.parent in sound else None, threshold)
-    if lost:
-        return Judgement(c.name, "does not pay", lost)
     verdict = compare(c.speedup, threshold)
     lighter = base.download_bytes / max(c.download_bytes, 1) if base.download_bytes and c.download_bytes else 1.0
     download = f"; the download is {lighter:.1f}x smaller" if c.sparsity and lighter > 1 + threshold else ""
     if verdict == "faster":
-        return Judgement(c.name, "pays", f"{figure}{size}{note}{download}")
+        return Judgement(c.name, "pays", f"{figure}{size}{_draw(c, sound, threshold)}{download}")
     if verdict == "same" and smaller:
         said = f"as fast as {base.name} ({show_ratio(c.speedup)}){size}{download}"
         return Judgement(c.name, "pays in size only", said)
     said = {"slower": "slower", "same": "no faster", "undecided": "not shown to be faster"}[verdict]
-    cause = _cause(c, parent, threshold)
-    if c.sparsity and not cause:
+    parent = known.get(c.parent)
+    ratio = _against(c, parent) if parent else None
+    # What is faster than its parent lags behind the base by its runtime, and no stage is to blame.
+    helped = parent is None or ratio is None or compare(ratio, threshold) == "faster"
+    fewer = "" if parent is None or helped else _fewer(c, parent)
+    against = parent.name if parent is not None and c.stage and not helped else ""
+    if c.sparsity and not fewer:
         gained = "pays in download only" if verdict == "same" and download else "does not pay"
         return Judgement(c.name, gained, f"{_zeros(c.sparsity)}: {said} ({show_ratio(c.speedup)}){download}")
-    return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{cause}{download}")
+    return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{fewer}{download}", against=against)
 
 
 def _zeros(sparsity: Sparsity) -> str:
@@ -161,39 +165,56 @@ def _zeros(sparsity: Sparsity) -> str:
     return f"{share}, but this runtime computes them all"
 
 
-def _quantised(c: Candidate, parent: Candidate | None, threshold: float) -> tuple[str, str]:
-    """Why an integer variant loses to its float parent ("" where it doesn't), and what to note where it draws.
+def _worse(c: Candidate, sound: dict[str, Candidate], threshold: float) -> tuple[str, str] | None:
+    """What a variant has lost to what it came from, and against what, where to ask why; None where it lost nothing.
 
     A parent that may not ship is no alternative: losing to it costs nothing.
     """
-    if parent is None or c.speedup_parent is None or not _is_integer(c.precision) or _is_integer(parent.precision):
-        return "", ""
-    name, times = c.precision.upper(), f"{c.speedup_parent.value:.2f}x of {parent.name}"
-    step = compare(c.speedup_parent, threshold)
-    if step == "slower":
-        return f"{name} is slower here ({times})", ""
-    if step != "same":
-        return "", ""
-    if c.bytes * (1 + threshold) >= parent.bytes:
-        return f"{name} gains no time here ({times}) and no size", ""
-    return "", f"; {name} gains no time here ({times}), but a file {parent.bytes / max(c.bytes, 1):.1f}x smaller"
+    parent = sound.get(c.parent or "")
+    if parent is None:
+        return None
+    ratio = _against(c, parent)
+    if ratio is None:
+        return f"too few paired blocks to compare it with {parent.name}, which it came from", ""
+    name, times = _precision(c, parent), f"{ratio.value:.2f}x of {parent.name}"
+    step = compare(ratio, threshold)
+    if step == "slower" and name:
+        return f"{name} is slower here ({times})", parent.name
+    if step == "slower" and not _is_base(parent):
+        return f"slower than what it came from ({times})", parent.name if c.stage else ""
+    if name and step == "same" and c.bytes * (1 + threshold) >= parent.bytes:
+        return f"{name} gains no time here ({times}) and no size", parent.name
+    # The same network in another runtime's format came from no smaller file.
+    if c.stage and c.bytes > parent.bytes:
+        return f"its file is larger than that of {parent.name}: {c.bytes} bytes, not {parent.bytes}", ""
+    return None
 
 
-def _cause(c: Candidate, parent: Candidate | None, threshold: float) -> str:
-    """Why fewer MACs took no less time, as far as the data says."""
-    if parent is None or c.speedup_parent is None or not c.macs or not parent.macs or c.macs >= parent.macs:
+def _draw(c: Candidate, sound: dict[str, Candidate], threshold: float) -> str:
+    """What to note of an integer variant that is only as fast as its float parent."""
+    parent = sound.get(c.parent or "")
+    ratio = _against(c, parent) if parent else None
+    if parent is None or ratio is None or not (name := _precision(c, parent)) or compare(ratio, threshold) != "same":
         return ""
-    fell = 1 - c.macs / parent.macs
-    verdict = compare(c.speedup_parent, threshold)
-    if verdict == "faster":
+    times, smaller = f"{ratio.value:.2f}x of {parent.name}", parent.bytes / max(c.bytes, 1)
+    return f"; {name} gains no time here ({times}), but a file {smaller:.1f}x smaller"
+
+
+def _against(c: Candidate, parent: Candidate) -> Ratio | None:
+    """The parent's time over the variant's."""
+    return c.speedup_parent or (c.speedup if _is_base(parent) else None)
+
+
+def _precision(c: Candidate, parent: Candidate) -> str:
+    """What to call the precision of an integer variant of a float parent; "" of any other."""
+    return c.precision.upper() if _is_integer(c.precision) and not _is_integer(parent.precision) else ""
+
+
+def _fewer(c: Candidate, parent: Candidate) -> str:
+    """How much less a variant computes than what it came from, where that has not made it faster."""
+    if not c.macs or not parent.macs or c.macs >= parent.macs:
         return ""
-    if verdict == "slower" and c.misaligned:
-        shown = ", ".join(str(layer) for layer in list(c.misaligned)[:3])
-        more = f" and {len(c.misaligned) - 3} more" if len(c.misaligned) > 3 else ""
-        return f"; {fell * 100:.0f} % fewer MACs, not faster: channels off the chip's alignment ({shown}{more})"
-    if verdict != "slower" and fell > MACS_FELL and c.speedup_parent.high < 1 / (1 - TIME_STAYED):
-        return f"; {fell * 100:.0f} % fewer MACs, the same time: bound by dispatch, not by arithmetic"
-    return f"; {fell * 100:.0f} % fewer MACs did not help"
+    return f"; {(1 - c.macs / parent.macs) * 100:.0f} % fewer MACs did not help"
 
 
 def _ship(
@@ -204,7 +225,7 @@ def _ship(
     between: Between | None,
     threshold: float,
 ) -> tuple[str | None, str]:
-    """The name to ship and why it and no other."""
+    """The name to ship and why it and no other. sound: those that break no rule and lost nothing to their parents."""
 
     def of(verdict: str) -> list[Candidate]:
         return [c for c in candidates if c.name in sound and drafts[c.name].verdict == verdict]

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Wish:
     """Shares are of the ORIGINAL network's units (or of its budget) and count what is gone after this round.
 
-    remove, widths: layers that go, and units that groups keep, by name, whatever the shares would choose; by_now: of a share that goes of
-    such a group in the end, what shall have gone after this round;
+    remove, widths: layers that go and units that groups keep, by name, whatever the shares would choose; by_now: of
+    a share that goes in the end, what shall have gone of such a group after this round;
     budget: a share of the MACs, parameters or bytes, taken from `structures`; ranking: local, global (raw scores of
     all groups of a kind) or group (scores divided by their group's mean magnitude); layer_importance: criterion, or
     metric (the metric lost without the layer); skip: module name prefixes to leave alone; vocabulary: embedding rows

@@ -9,8 +9,8 @@ from typing import Any
 from pipeline.steps.base import Step
 
 NAMES = (
-    *("samples", "train", "prune", "sparsify", "rewind", "distil"),
-    *("export", "quantise", "check", "ort"),
+    *("samples", "train", "prune", "sparsify", "rewind", "distil", "equalise", "qat"),
+    *("export", "quantise", "reduce", "check", "ort"),
     *("tflite_export", "tflite_quantise", "tflite_check"),
     *("torch_export", "torch_check"),
     "bundle",

@@ -20,7 +20,8 @@ arguments = { width = 16 }
 data = "stripes.py:load"
 [metric]
 floor = 0.9
-[train]
+[[shrink]]
+filters = 0.5
 """
 
 NET = """\

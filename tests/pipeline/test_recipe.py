@@ -33,8 +33,7 @@ def test_recipe_of_two_lines_has_sensible_defaults(tmp_path: Path) -> None:
     recipe = read_recipe("mine", tmp_path)
     assert (recipe.name, recipe.folder) == ("mine", (tmp_path / "models").resolve())
     assert (recipe.metric.name, recipe.seed, recipe.weights) == ("top-1", 0, None)
-    (shrink,) = recipe.shrink
-    assert (shrink.filters, shrink.blocks, shrink.criterion) == (0.5, 0.0, "taylor")
+    assert (recipe.shrink, recipe.search.budget, recipe.quantise.calibration) == ((), "30m", "auto")
 
 
 def test_own_recipe_wins_over_a_shipped_one_of_its_name(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def make_outcome(report: dict[str, Any], shapes: Any = SHAPES, floor: float = 0.
     results = {result["name"]: result for result in report["results"]}
     base = results[shapes[0][0]]
     candidates = []
-    for name, parent, precision, size, _, macs, _, top1, misaligned in shapes:
+    for name, parent, precision, size, _, macs, _, top1, _ in shapes:
         candidates.append(
             Candidate(
                 name=name,
@@ -151,7 +151,6 @@ def make_outcome(report: dict[str, Any], shapes: Any = SHAPES, floor: float = 0.
                 speedup=speedup(base, results[name]) if parent else None,
                 speedup_parent=speedup(results[parent], results[name]) if parent else None,
                 error=results[name]["error"],
-                misaligned=misaligned,
                 download_bytes=downloads.get(name),
                 sparsity=Sparsity("unstructured", 0.9) if "sparse" in name else None,
             )

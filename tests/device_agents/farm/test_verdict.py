@@ -203,28 +203,24 @@ def test_judge_rejects_a_fall_back_to_another_provider() -> None:
     assert "fell back to CPUExecutionProvider" in judged["fell"].reason
 
 
-def test_judge_blames_alignment_only_where_channels_are_off_it() -> None:
-    base = replace(BASE, macs=2_000_000)
-    odd = _candidate("odd", 0.7, macs=1_000_000, misaligned=["conv1 (11)", "conv2 (23)", "c3", "c4"])
-    judged, _ = _judge(odd, replace(odd, name="even", misaligned=()), base=base)
-    assert "50 % fewer MACs, not faster: channels off the chip's alignment (conv1 (11), conv2 (23), c3 and 1 more)" in (
-        judged["odd"].reason
-    )
-    assert "alignment" not in judged["even"].reason
-    assert "dispatch" not in judged["even"].reason
+@pytest.mark.parametrize("speed", [0.7, 1.0])
+def test_judge_does_not_guess_why_fewer_macs_did_not_help(speed: float) -> None:
+    judged, _ = _judge(_candidate("odd", speed, bytes=100_000), base=replace(BASE, macs=2_000_000))
+    assert judged["odd"].reason.endswith("50 % fewer MACs did not help")
+    assert judged["odd"].against == "trained" and not judged["odd"].instead
 
 
-@pytest.mark.parametrize(
-    ("macs", "high", "blamed"),
-    [(1_390_000, 1.015, True), (1_410_000, 1.015, False), (1_000_000, 1.06, False)],
-    ids=["the evidence is there", "too few MACs went", "the time may have fallen"],
-)
-def test_judge_blames_dispatch_only_where_the_figures_support_it(macs: int, high: float, blamed: bool) -> None:
-    ratio = Ratio(1.0, 0.99, high)
-    variant = _candidate("flat", macs=macs, bytes=100_000, speedup=ratio, speedup_parent=ratio)
-    judged, _ = _judge(variant, base=replace(BASE, macs=2_000_000))
-    assert judged["flat"].verdict == "does not pay"
-    assert ("bound by dispatch, not by arithmetic" in judged["flat"].reason) is blamed
+def test_judge_asks_why_only_of_what_a_stage_has_made_no_faster() -> None:
+    quick, slow = _candidate("quick", 1.5), _candidate("slow", 0.8)
+    int8 = _candidate("int8", 1.2, of_parent=0.8, parent="quick", precision="int8", bytes=20_000)
+    sibling = _candidate("trained@other", 0.8, stage=False)
+    # It helped in its own runtime, which is the slower one.
+    helped = _candidate("quick@other", 0.9, of_parent=1.2, parent="trained@other")
+    failed = _candidate("failed", 0.8, error="it crashed")
+    poor = _candidate("poor", 0.8, metric=Metric("top-1", 0.5))
+    judged, _ = _judge(quick, slow, int8, sibling, helped, failed, poor)
+    asked = {name: one.against for name, one in judged.items() if one.against}
+    assert asked == {"slow": "trained", "int8": "quick"}
 
 
 HEAVY = replace(BASE, download_bytes=90_000)
