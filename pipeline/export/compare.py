@@ -119,4 +119,4 @@ def _every_tensor(model: onnx.ModelProto, x: Array | Arrays) -> dict[str, Array]
     # Optimising would fuse away what is asked for here.
     session = _session(probe.SerializeToString(), optimised=False)
     rows = [session.run(names, feed) for feed in feeds(x)]
-    return {name: np.concatenate([row[place] for row in rows]) for place, name in enumerate(names)}
+    return {name: np.concatenate([np.atleast_1d(row[place]) for row in rows]) for place, name in enumerate(names)}

@@ -78,6 +78,10 @@ def first_module(seen: dict[str, Array], found: Iterable[tuple[str, Array]], bou
     return "no single layer drifts on its own: the difference builds up"
 
 
+ALIKE = 100.0
+"""Above this SQNR two layers differ by float's own rounding alone, and how much says nothing."""
+
+
 def first_layer(pairs: Iterable[tuple[str, Array, Array]], fall: float = 6.0) -> str:
     """The first layer whose SQNR falls by more than `fall` dB below the layer before it, or the worst one.
 
@@ -86,7 +90,7 @@ def first_layer(pairs: Iterable[tuple[str, Array, Array]], fall: float = 6.0) ->
     before = INPUT_SQNR
     worst: tuple[float, str] | None = None
     for layer, reference, other in pairs:
-        ratio = sqnr(reference, other)
+        ratio = min(sqnr(reference, other), ALIKE)
         if not before - ratio <= fall:
             return f"first layer that drifts: {layer} ({before:.1f} to {ratio:.1f} dB)"
         before = ratio

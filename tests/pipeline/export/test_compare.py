@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 from pipeline.export.compare import int8_drift, run_file, torch_drift
 from pipeline.export.drift import sqnr, worst_difference
+from pipeline.quantization.dynamic import quantise_dynamic
 from pipeline.quantization.static import quantise_static
 from tests.pipeline import nets
 from tests.pipeline.export.exported import exported_net
@@ -85,3 +86,8 @@ def test_int8_drift_names_the_tampered_layer(exported: onnx.ModelProto, int8: on
 
 def test_int8_drift_names_the_worst_layer_where_none_falls(exported: onnx.ModelProto, int8: onnx.ModelProto) -> None:
     assert int8_drift(exported, int8, X).startswith("worst layer: ")
+
+
+def test_drift_is_found_in_a_file_whose_scales_come_as_it_runs(exported: onnx.ModelProto) -> None:
+    """Dynamic INT8 has scales of no dimension among its tensors."""
+    assert "head" in int8_drift(exported, quantise_dynamic(exported, True), X)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from pipeline.export.drift import sqnr
 from pipeline.export.lean import leanest
 from pipeline.export.to_onnx import to_onnx
 from pipeline.quantization import static
-from pipeline.quantization.static import NotQuantisable, has_attention, quantise_static
+from pipeline.quantization.refusal import BadCalibration, NotQuantisable
+from pipeline.quantization.static import has_attention, quantise_static
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
 from tests.pipeline.export import attentive
@@ -74,6 +76,46 @@ def test_int8_symmetric_activations_have_their_zero_point_at_zero(exported: onnx
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     points = {int(constants[node.input[2]]) for node in model.graph.node if node.op_type == "QuantizeLinear"}
     assert points == {0}
+
+
+@pytest.mark.parametrize(("activations", "symmetric"), [("uint8", False), ("int8", True)])
+def test_min_and_max_give_the_file_that_onnxruntimes_own_calibration_gives(
+    exported: onnx.ModelProto, activations: str, symmetric: bool, tmp_path: Path
+) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    fed = iter([{"input": sample[None]} for sample in X])
+
+    class Reader:
+        def get_next(self) -> dict[str, Any] | None:
+            return next(fed, None)
+
+    quant_pre_process(exported, str(tmp_path / "ready.onnx"))
+    quantize_static(
+        str(tmp_path / "ready.onnx"),
+        str(tmp_path / "theirs.onnx"),
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8 if activations == "uint8" else QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        extra_options={"ActivationSymmetric": symmetric},
+    )
+    ours = quantise_static(exported, X, activations, True, symmetric)
+    assert leanest(ours) == leanest(onnx.load(str(tmp_path / "theirs.onnx")))
+
+
+def test_layers_are_named_after_the_modules(exported: onnx.ModelProto, vit: onnx.ModelProto) -> None:
+    assert static.OnnxForm(vit, "uint8", True, False).layers == ["qkv", "out", "rise", "fall", "head"]
+    form = static.OnnxForm(exported, "uint8", True, False)
+    assert len(form.layers) == 4
+    assert form.layers == form.correctable
+
+
+def test_no_calibration_is_refused(exported: onnx.ModelProto) -> None:
+    with pytest.raises(BadCalibration, match="no calibration samples"):
+        quantise_static(exported, X[:0], "uint8", True, False)
 
 
 def test_int8_ranges_come_from_the_calibration_samples(exported: onnx.ModelProto) -> None:

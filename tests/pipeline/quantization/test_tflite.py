@@ -15,13 +15,27 @@ import torch
 from edgewright.files import sha256_bytes
 from pipeline import network
 from pipeline.export.drift import sqnr
-from pipeline.export.tflite_file import constant_tensors, dtype_of, file_size, operations, operators, parse, scales
-from pipeline.export.tflite_names import leanest
-from pipeline.export.tflite_run import run_tflite
+from pipeline.export.tflite_file import (
+    constant_tensors,
+    dtype_of,
+    file_size,
+    operations,
+    operators,
+    parse,
+    scales,
+    tensors,
+)
+from pipeline.export.tflite_names import leanest, serialised
+from pipeline.export.tflite_run import fed, run_tflite
 from pipeline.export.to_tflite import to_tflite
+from pipeline.metrics import top1
 from pipeline.quantization import tflite
-from pipeline.quantization.static import NotQuantisable
-from pipeline.quantization.tflite import has_attention, quantise_tflite
+from pipeline.quantization.calibrated import Settings, quantised
+from pipeline.quantization.choice import METHODS
+from pipeline.quantization.ranges import extremes
+from pipeline.quantization.refusal import AlreadyQuantised, BadCalibration, NotQuantisable
+from pipeline.quantization.tflite import TfliteForm, has_attention, quantise_tflite
+from pipeline.quantization.tflite_values import weighted
 from pipeline.steps.base import NetworkSpec
 from tests.pipeline import nets
 from tests.pipeline.conftest import Built
@@ -112,14 +126,73 @@ def test_embeddings_of_a_text_network_have_one_scale_where_tflite_runtime_needs_
         assert file_size(made).elements == file_size(named).elements
 
 
-def test_ranges_are_the_least_and_largest_of_all_samples() -> None:
-    from ai_edge_quantizer import quantizer
+def _by_the_library(named: bytes, x: Any, update: str) -> bytes:
+    """INT8 with ranges from ai-edge-quantizer's own calibrator, by one of its ways to sum samples up."""
+    from ai_edge_quantizer import calibrator, quantizer
+    from ai_edge_quantizer.utils import qsv_utils
 
-    named = tflited.tflite_of("resnet")
     made = quantizer.Quantizer(bytearray(named))
     tflite._static(made, False, True, False)
-    found = tflite._ranges(named, X, made)["input"]
-    assert (float(np.min(found["min"])), float(np.max(found["max"]))) == (float(X.min()), float(X.max()))
+    watched = calibrator.Calibrator(named, num_threads=1, qsv_update_func=getattr(qsv_utils, update))
+    entry = tensors(named)[0][0]
+    samples = [{entry["name"]: fed(sample[None], entry)} for sample in x]
+    watched.calibrate({watched.get_signature_list().popitem()[0]: samples}, made._recipe_manager)
+    return serialised(parse(bytes(made.quantize(watched.get_model_qsvs()).quantized_model)))
+
+
+def test_ranges_are_the_least_and_largest_of_all_samples() -> None:
+    named = tflited.tflite_of("resnet")
+    form = TfliteForm(named)
+    assert extremes(form.activations(X))["input"] == (float(X.min()), float(X.max()))
+    assert quantise_tflite(named, X, "int8") == _by_the_library(named, X, "min_max_update")
+
+
+def test_layers_are_named_after_the_modules_and_can_be_left_in_float() -> None:
+    named = tflited.tflite_of("resnet")
+    form = TfliteForm(named)
+    assert form.layers[0] == "norm"
+    assert form.layers[-1] == "head"
+    assert form.layers == form.correctable
+    left = ["blocks.0.norm1", "head"]
+    made = parse(form.quantised(extremes(form.activations(X)), left))
+    graph = made.subgraphs[0]
+    kinds = [dtype_of(graph.tensors[one.inputs[1]]) for one in weighted(made)]
+    assert kinds == ["float32" if layer in left else "int8" for layer in form.layers]
+
+
+def test_layer_values_of_int8_are_what_its_integers_stand_for() -> None:
+    form = TfliteForm(tflited.tflite_of("resnet"))
+    made = form.quantised(extremes(form.activations(X)))
+    for reference, other in zip(*(form.layer_values(one, X[:4], form.layers) for one in (None, made)), strict=True):
+        for layer in form.layers:
+            assert reference[layer].ndim == 2
+            assert sqnr(reference[layer], other[layer]) > 20
+
+
+def test_shifted_biases_move_the_layers_mean_by_so_much() -> None:
+    form = TfliteForm(tflited.tflite_of("resnet"))
+    made = form.quantised(extremes(form.activations(X)))
+    shift = np.linspace(-0.3, 0.3, 10)
+    moved = form.shifted(made, {"head": shift})
+    difference = (form.outputs(moved, X) - form.outputs(made, X)).mean(0)
+    assert np.abs(difference - shift).max() < 0.05
+    assert parse(moved).subgraphs[0].tensors[0].name == parse(made).subgraphs[0].tensors[0].name
+    assert form.shifted(made, {}) == made
+
+
+def test_a_model_that_is_quantised_already_is_refused() -> None:
+    with pytest.raises(AlreadyQuantised, match="quantised already"):
+        TfliteForm(quantise_tflite(tflited.tflite_of("resnet"), X, "int8"))
+
+
+def test_the_whole_of_int8_is_the_same_every_time_and_no_worse_than_min_and_max() -> None:
+    named = tflited.tflite_of("resnet")
+    form, y = TfliteForm(named), np.zeros(len(X), np.int64)
+    one, other = (quantised(TfliteForm(named), X, y, Settings(), top1) for _ in range(2))
+    assert one == other
+    assert one.report["method"] in METHODS
+    plain = quantised(form, X, y, Settings("minmax", bias_correction=False), top1)
+    assert one.report["sqnr_db"] >= plain.report["sqnr_db"]
 
 
 @pytest.fixture(scope="module")
@@ -141,16 +214,13 @@ def trained(built: Built) -> tuple[bytes, np.ndarray[Any, Any], np.ndarray[Any, 
 
 
 @pytest.mark.slow
-def test_true_ranges_beat_the_librarys_moving_average(trained: tuple[bytes, Any, Any], monkeypatch: Any) -> None:
-    from ai_edge_quantizer.utils import qsv_utils
-
+def test_true_ranges_beat_the_librarys_moving_average(trained: tuple[bytes, Any, Any]) -> None:
     named, calibration, x = trained
     reference = run_tflite(named, x)
     true = run_tflite(quantise_tflite(named, calibration, "int8"), x)
     assert sqnr(reference, true) > 25
     assert (reference.argmax(1) == true.argmax(1)).mean() >= 0.98
-    monkeypatch.setattr(qsv_utils, "min_max_update", qsv_utils.moving_average_update)
-    clipped = run_tflite(quantise_tflite(named, calibration, "int8"), x)
+    clipped = run_tflite(_by_the_library(named, calibration, "moving_average_update"), x)
     assert sqnr(reference, true) > 3 + sqnr(reference, clipped)
 
 
@@ -184,14 +254,20 @@ def test_quantising_elsewhere_gives_the_same_bytes(tmp_path: Path, project_root:
 
 @pytest.mark.parametrize(
     "samples",
-    [np.ones((4, 1, 9, 9), np.float32), np.ones((4, 64), np.float32), np.ones((0, 1, 8, 8), np.float32)],
-    ids=["shape", "rank", "none"],
+    [np.ones((4, 1, 9, 9), np.float32), np.ones((4, 64), np.float32)],
+    ids=["shape", "rank"],
 )
 def test_wrong_calibration_is_refused_in_one_line(samples: Any) -> None:
     with pytest.raises(NotQuantisable, match="refused the model") as caught:
         quantise_tflite(tflited.tflite_of("resnet"), samples, "int8")
     assert "\n" not in caught.value.what
     assert '"int8"' in caught.value.remedy
+
+
+@pytest.mark.parametrize("samples", [None, X[:0]])
+def test_no_calibration_is_refused(samples: Any) -> None:
+    with pytest.raises(BadCalibration, match="no calibration samples"):
+        quantise_tflite(tflited.tflite_of("resnet"), samples, "int8")
 
 
 @pytest.mark.slow

@@ -24,14 +24,16 @@ from tests.pipeline.conftest import RECIPE, Built, builder_of, plan_of
 from tests.pipeline.steps import replay
 from tests.prerequisites import require
 
-# Beside the small recipe: zeros, and a ticket that goes back to the early checkpoint.
+# Beside the small recipe: zeros, a ticket that goes back to the early checkpoint, and networks made ready for INT8.
 TICKET = "[[shrink]]\nname = 'ticket'\nsparsity = 0.5\nrewind = 'early'\n"
+READY = "[quantise]\nequalise = true\nqat_epochs = 1\n"
 TARGET = str(Path(__file__).resolve().parents[2] / "every.toml")
 # The one with the most inputs of each kind.
 NODES = {
     "samples": "shared/samples", "train": "trained/train", "prune": "pruned/prune",
     "sparsify": "ticket/sparsify", "rewind": "ticket/rewind", "distil": "pruned/distil",
     "export": "pruned/export", "quantise": "pruned+int8/quantise", "check": "pruned+int8/check",
+    "equalise": "pruned/equalise", "qat": "pruned/qat", "reduce": "pruned+dynamic/quantise",
     "ort": "pruned+int8/ort", "bundle": "pruned+int8/bundle",
     "torch_export": "pruned@torch/export", "torch_check": "pruned@torch/check",
     "tflite_export": "pruned@litert/export", "tflite_quantise": "pruned+int8@litert/quantise",
@@ -65,7 +67,7 @@ def group_of(built: Built, tmp_path_factory: pytest.TempPathFactory, project_roo
         nodes = [node for name, node in NODES.items() if (name in LITE) == lite]
         folder = tmp_path_factory.mktemp("every")
         shutil.copytree(built.store.folder, folder / "store")
-        plan = plan_of(RECIPE + TICKET, folder / "recipe", TARGET)
+        plan = plan_of(RECIPE + TICKET + READY, folder / "recipe", TARGET)
         builder = builder_of(plan, folder)
         every = Built(plan, builder.store, builder.places, builder.build(plan, nodes))
         return Group(every, _replayed(every, nodes, tmp_path_factory.mktemp("replay"), project_root))

@@ -1,0 +1,101 @@
+"""Quantisation-aware training: INT8 gets better by it, the network stays float, a killed run resumes to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from edgewright.progress import Silent
+from models.data.parts import Part
+from pipeline.distillation import logits_of
+from pipeline.quantization.qat import in_int8, train_in_int8
+from pipeline.training import Run, Schedule, cross_entropy, train
+from tests.pipeline.training import runs
+
+
+def _part(count: int = 256) -> Part:
+    """Four classes by the corner that is bright."""
+    random = torch.Generator().manual_seed(0)
+    y = torch.randint(0, 4, (count,), generator=random)
+    x = torch.randn(count, 1, 8, 8, generator=random) * 0.5
+    for row, label in enumerate(y.tolist()):
+        x[row, 0, 4 * (label // 2) : 4 * (label // 2) + 4, 4 * (label % 2) : 4 * (label % 2) + 4] += 0.5
+    return Part(x.numpy(), y.numpy())
+
+
+PART = _part()
+X, Y = torch.from_numpy(PART.x), torch.from_numpy(PART.y)
+
+
+def _judge(net: nn.Module) -> float:
+    return -float(nn.functional.cross_entropy(logits_of(net, X), Y))
+
+
+def _fragile(folder: Path) -> nn.Module:
+    """Trained in float, then one input of its head is scaled up and its weight down: INT8 loses the other inputs."""
+    net = runs.small()
+    run = Run(net, PART, Schedule(epochs=3, batch=32, threads=1, learning_rate=0.05), 7, cross_entropy(0.0), "train")
+    train(run, folder, Silent())
+    with torch.no_grad():
+        for name in ("1.weight", "1.bias"):
+            net.get_parameter(name)[0] *= 300
+        net.get_parameter("5.weight")[:, :64] /= 300
+    return net.eval()
+
+
+def _run(net: nn.Module, epochs: int = 2, rate: float = 0.005) -> Run:
+    schedule = Schedule(epochs=epochs, batch=32, threads=1, learning_rate=rate)
+    return Run(net, PART, schedule, 7, cross_entropy(0.0), "qat")
+
+
+def test_training_in_int8_wins_back_what_rounding_lost(tmp_path: Path) -> None:
+    net = _fragile(tmp_path / "float")
+    in_float, before = _judge(net), in_int8(net, _judge, X)
+    assert before < in_float - 0.1
+    result = train_in_int8(_run(net, epochs=4, rate=1e-5), _judge, X, tmp_path / "int8", Silent())
+    assert result.best is not None and result.best > in_float - (in_float - before) / 2
+    # What is left is float weights whose INT8 is what was promised.
+    assert "forward" not in vars(net)
+    assert in_int8(net, _judge, X) == pytest.approx(result.best, abs=1e-6)
+
+
+class _Cuts(Silent):
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def advance(self, amount: float = 1.0, note: str = "") -> None:
+        self.left -= int(amount)
+        if amount and self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def test_killed_training_goes_on_to_the_same_bit(tmp_path: Path) -> None:
+    def weights(prepare: Callable[[Run], None]) -> dict[str, torch.Tensor]:
+        run = _run(runs.small(), epochs=3)
+        prepare(run)
+        return {name: value.clone() for name, value in run.network.state_dict().items()}
+
+    def whole(run: Run) -> None:
+        train_in_int8(run, _judge, X, tmp_path / "whole", Silent())
+
+    def cut(run: Run) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            train_in_int8(replace(run, network=runs.small()), _judge, X, tmp_path / "cut", _Cuts(12))
+        train_in_int8(run, _judge, X, tmp_path / "cut", Silent())
+
+    one, other = weights(whole), weights(cut)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_held_zeros_stay(tmp_path: Path) -> None:
+    net = runs.small()
+    weight = net.get_parameter("5.weight")
+    with torch.no_grad():
+        weight[:, ::2] = 0
+    train_in_int8(replace(_run(net), masks=["5.weight"]), _judge, X, tmp_path, Silent())
+    assert bool((weight[:, ::2] == 0).all()) and bool((weight[:, 1::2] != 0).any())
