@@ -99,7 +99,7 @@ def shrink(
     """Search for the fastest small model that keeps the metric, by measurements on the device."""
     from pipeline.search import task as searching
 
-    limits = (None if limit == 0 else limit for limit in (max_ms, max_kb))
+    limits = max_ms or None, max_kb or None
     if searching.shrink(model, target, device or None, max_drop, *limits, budget, seed, json or None, dry_run):
         raise Exit("the constraints are not met; shown is the best that was found", code=NOTHING_HOLDS)
 
@@ -565,13 +565,14 @@ def bench_pruning(
 @task(
     name="compression",
     help={
-        "quick": "a small model and tiny budgets, for CI: shows that everything runs",
-        "model": "the recipe; default resnet20",
-        "floors": "points that may be lost, with commas; default 0.5,1.0,3.0",
-        "seeds": "how many seeds of the headline row; default 3",
-        "budget": "time of each search; default 30m",
-        "out": "folder for the table, JSON and the page",
-        "resume": "go on from what --out holds of a run that was cut off",
+        "quick": "a tiny model and budget, for CI: shows that everything runs",
+        "model": "a recipe whose metric is top-1; default resnet20 (quick: digits)",
+        "floors": "points of top-1 that ours may lose; default 0.5,1,3",
+        "seeds": "how many seeds the search of 1 point has; default 3 for resnet20",
+        "budget": "of each search; default 30m",
+        "out": "folder for the page, the JSON and the rows; default: .edgewright/bench/compression-full",
+        "doc": "write the Markdown here as well, e.g. docs/compression.md",
+        "resume": "take the rows that a run which was cut off has left",
     },
 )
 def bench_compression(
@@ -582,12 +583,13 @@ def bench_compression(
     seeds: int = 0,
     budget: str = "",
     out: str = "",
+    doc: str = "",
     resume: bool = False,
 ) -> None:
-    """Hold what ./inv shrink finds against the best chains of other tools: size, metric and time, in one run."""
+    """Hold our search against onnxruntime, Torch-Pruning and NNCF in one run: table, JSON and a page with plots."""
     from edgewright.checks import run_bench
 
-    given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--out": out}
+    given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--out": out, "--doc": doc}
     words = [word for name, value in given.items() if value for word in (name, str(value))]
     if status := run_bench("compression", [*["--quick"] * quick, *["--resume"] * resume, *words]):
         raise Exit(code=status)

@@ -38,7 +38,8 @@ class Tensor(BaseModel):
 class Manifest(BaseModel):
     """All that a device and an app need to know of a model. No clock in it: equal content has an equal digest.
 
-    download: bytes of the model file after xz, what an app ships; bundles of earlier versions don't say.
+    download: bytes of the model file packed, as it travels and as a package holds it (device_agents.packing); bundles
+    of earlier versions say xz's, or nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

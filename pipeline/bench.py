@@ -14,7 +14,7 @@ from edgewright.errors import BadArgument
 from edgewright.progress import for_stream
 from pipeline.bundles import ACCEPTED, find_bundle, keep_bundle
 from pipeline.keeping import take_up, write_told
-from pipeline.measuring import Protocol, bench_for
+from pipeline.measuring import Protocol, bench_for, where_it_runs
 from pipeline.project import Project
 from pipeline.table import aligned, plain
 
@@ -40,8 +40,6 @@ def bench(
         raise BadArgument(f"{wait:g} seconds can't be waited", where="--wait", remedy="give 0 or more")
     if ACCEPTED in given:
         raise BadArgument("Which accepted bundle?", where="BUNDLE", remedy="./inv compare accepted BUNDLE")
-    from pipeline.deploy import where_it_runs
-
     project = Project.here()
     take_up(project)
     by_model: dict[str, dict[str, Bundle]] = {}

@@ -21,7 +21,8 @@ from pipeline.export.to_ort import NotConvertibleToOrt
 from pipeline.export.to_tflite import NotConvertible
 from pipeline.fingerprint import changes
 from pipeline.plan import BASE, Node, Plan
-from pipeline.quantization.static import NotQuantisable
+from pipeline.project import Project
+from pipeline.quantization.refusal import NotQuantisable
 from pipeline.rehearsal import rehearse
 from pipeline.steps.base import Places, Work
 from pipeline.steps.checking import CheckFailed, NotSmaller
@@ -182,7 +183,7 @@ def reason(store: Store, node: Node, plan: Plan) -> list[str]:
 
 
 def bundle_folder(artifact: Artifact, folder: Path) -> Path:
-    """Lays a bundle artifact out as a folder with its real file names, whole or not at all, for a device or a person."""
+    """Lays a bundle artifact out as a folder with its real file names, whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name[:16]}.", dir=folder.parent) as temporary:
         made = Path(temporary, "bundle")
@@ -193,3 +194,10 @@ def bundle_folder(artifact: Artifact, folder: Path) -> Path:
             folder.rename(Path(temporary, "old"))
         made.rename(folder)
     return folder
+
+
+def builder(
+    project: Project, plan: Plan, progress: Progress, say: Callable[[Done], None], note: Callable[[str], None]
+) -> Builder:
+    """The builder for a plan, over the project's store."""
+    return Builder(project.store, Places(plan.recipe.folder, project.cache, project.data), progress, say, note)

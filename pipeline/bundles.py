@@ -1,14 +1,16 @@
-"""Bundles as folders: laid out after a build, and found by what a person types, a folder, the beginning of a digest or
-`accepted`, the reference."""
+"""Bundles as folders: laid out after a build, and found by what a person types, a folder, a package, the beginning of a
+digest or `accepted`, the reference."""
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_agents.bundle import Bundle, read_bundle, write_bundle
 from device_agents.errors import BundleError
+from device_agents.package import SUFFIX, read_manifest, unpack
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.files import alone
 from pipeline.build import Done, bundle_folder
@@ -70,15 +72,21 @@ def keep_bundle(project: Project, bundle: Bundle) -> Bundle:
 
 
 def find_bundle(project: Project, given: str) -> Bundle:
-    """A bundle on this machine, checked. Raises BadArgument, BundleGone, BundleError."""
+    """A bundle on this machine, checked; a package's is unpacked among the project's own.
+
+    Raises BadArgument, BundleGone, BundleError, PackageError, PackageNotWritten.
+    """
     known = project.state / "bundles"
     if folder := _folder(given):
         return read_bundle(folder)
+    if given.endswith(SUFFIX):
+        return unpacked(project, Path(given))
     if not is_digest(given):
         raise BadArgument(
-            f"{given!r} is no bundle's folder, and no beginning of a digest.",
+            f"{given!r} is no bundle's folder, no package, and no beginning of a digest.",
             where="BUNDLE",
-            remedy=f"name a folder of {project.shown(known)}, {LEAST_DIGITS} or more digits of its name, or {ACCEPTED}",
+            remedy=f"name a folder of {project.shown(known)}, {LEAST_DIGITS} or more digits of its name, "
+            f"a {SUFFIX} file, or {ACCEPTED}",
         )
     folders = sorted(path for path in known.glob(f"{given}*") if path.is_dir())
     if len(folders) > 1:
@@ -92,6 +100,18 @@ def find_bundle(project: Project, given: str) -> Bundle:
             remedy="build it: ./inv build --target T --model M, or name its folder",
         )
     return read_bundle(folders[0])
+
+
+def unpacked(project: Project, package: Path) -> Bundle:
+    """The bundle of a package, among the project's own. Raises PackageError, PackageNotWritten."""
+    with suppress(RuntimeError):  # ~ of nobody
+        package = package.expanduser()
+    folder = project.state / "bundles" / read_manifest(package).digest
+    with alone(project.state / LOCK):
+        try:
+            return read_bundle(folder)
+        except BundleError:
+            return unpack(package, folder)
 
 
 def _folder(given: str) -> Path | None:

@@ -24,8 +24,9 @@ def deploy(
 ) -> dict[str, Any] | None:
     """The main job; the outcome, or None for a dry run."""
     from device_agents.farm.inventory import Inventory
-    from pipeline.deploy import Deploy, where_it_runs
+    from pipeline.deploy import Deploy
     from pipeline.keeping import write_told
+    from pipeline.measuring import where_it_runs
 
     project = Project.here()
     if dry_run:
@@ -57,8 +58,8 @@ def deploy(
 
 def build(model: str, target: str, dry_run: bool, json_file: str | None = None) -> None:
     """Every variant's bundle, without a device; as JSON, their folders by variant."""
+    from pipeline.build import builder
     from pipeline.bundles import lay_out
-    from pipeline.deploy import builder
     from pipeline.keeping import write_told
 
     project = Project.here()
@@ -83,7 +84,7 @@ def build(model: str, target: str, dry_run: bool, json_file: str | None = None) 
 
 def train(model: str, out: str | None) -> None:
     """Trains from nothing and writes the weights where a recipe can name them."""
-    from pipeline.deploy import builder
+    from pipeline.build import builder
     from pipeline.network import WEIGHTS
 
     project = Project.here()

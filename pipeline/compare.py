@@ -15,7 +15,7 @@ from edgewright.errors import BadArgument
 from edgewright.progress import for_stream
 from pipeline.bundles import find_pair
 from pipeline.keeping import take_up, write_told
-from pipeline.measuring import Bench, Protocol, bench_for
+from pipeline.measuring import Bench, Protocol, bench_for, where_it_runs
 from pipeline.project import Project
 from pipeline.table import aligned, plain
 
@@ -109,8 +109,6 @@ def compare(
 
 
 def _heads(a: Bundle, b: Bundle, bench: Bench) -> list[str]:
-    from pipeline.deploy import where_it_runs
-
     lines = [
         f"{plain(a.manifest.model)} > {bench.target.name}     device: {where_it_runs(bench.entry, bench.target.name)}"
     ]

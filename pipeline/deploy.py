@@ -10,25 +10,24 @@ from typing import Any
 
 from device_agents.bundle import read_bundle
 from device_agents.farm import page
-from device_agents.farm.inventory import DeviceEntry, Inventory
+from device_agents.farm.inventory import Inventory
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.report import Report
 from device_agents.farm.verdict import Judgement, Metric
 from device_agents.farm.why import Cause, asked
 from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
-from pipeline.build import Builder, Done
+from pipeline.build import Done, builder
 from pipeline.bundles import lay_out
 from pipeline.keeping import keep, take_up
 from pipeline.measuring import Bench
 from pipeline.outcome import Measured, outcome_of
 from pipeline.parity import Parity
-from pipeline.plan import Plan, Variant, make_plan
+from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
 from pipeline.search.default import completed
 from pipeline.session import Session
-from pipeline.steps.base import Places
 from pipeline.store import Artifact
 from targets.schema import read_target
 
@@ -167,18 +166,6 @@ def _behind(plan: Plan, built: dict[str, Done], names: set[str]) -> tuple[dict[s
     return models, checks
 
 
-def with_a_base(variants: list[Variant], built: set[str]) -> list[Variant]:
-    """The variants with a base that was built: where the first runtime has none, the next one's trained network."""
-    base = next(variant for variant in variants if variant.parent is None)
-    heirs = [one for one in variants if one.parent == base.name and one.name.partition("@")[0] == base.name]
-    heir = next((one for one in heirs if one.name in built), None)
-    if base.name in built or heir is None:
-        return variants
-    parents = {heir.name: None, base.name: heir.name}
-    changed = [dataclasses.replace(one, parent=parents.get(one.name, one.parent)) for one in variants]
-    return sorted(changed, key=lambda one: one.parent is not None)
-
-
 def _measured(
     variant: Variant,
     built: dict[str, Done],
@@ -200,20 +187,3 @@ def _measured(
         None if result else "the device gave no result",
         parities.get(variant.name),
     )
-
-
-def builder(
-    project: Project, plan: Plan, progress: Progress, say: Callable[[Done], None], note: Callable[[str], None]
-) -> Builder:
-    """The builder for a plan, over the project's store."""
-    return Builder(project.store, Places(plan.recipe.folder, project.cache, project.data), progress, say, note)
-
-
-def where_it_runs(entry: DeviceEntry, target: str) -> str:
-    """The device as the first line says it."""
-    if entry.kind == "local":
-        return f"this machine, standing in (no {target} in farm.toml)" if entry.stand_in else "this machine"
-    if entry.stand_in:
-        return f"{entry.name} ({entry.where}), standing in for a {target}"
-    address = f" ({entry.where})" if entry.where else ""
-    return f"{entry.name}{address}" + (", emulated: its times mean nothing" if entry.emulated else "")

@@ -182,3 +182,13 @@ def evaluation_of(project: Project, model: str, target: Target) -> Path | None:
         return None
     artifact = project.store.find(plan.nodes[plan.samples].fingerprint)
     return artifact.path(FILE) if artifact else None
+
+
+def where_it_runs(entry: DeviceEntry, target: str) -> str:
+    """The device as the first line says it."""
+    if entry.kind == "local":
+        return f"this machine, standing in (no {target} in farm.toml)" if entry.stand_in else "this machine"
+    if entry.stand_in:
+        return f"{entry.name} ({entry.where}), standing in for a {target}"
+    address = f" ({entry.where})" if entry.where else ""
+    return f"{entry.name}{address}" + (", emulated: its times mean nothing" if entry.emulated else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +174,15 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False, without: Ma
             layout, shrink.name, network, spec, bases, variants.ready(layout, shrink.name, network, spec, trained)
         )
     return layout.plan
+
+
+def with_a_base(variants: list[Variant], built: set[str]) -> list[Variant]:
+    """The variants with a base that was built: where the first runtime has none, the next one's trained network."""
+    base = next(variant for variant in variants if variant.parent is None)
+    heirs = [one for one in variants if one.parent == base.name and one.name.partition("@")[0] == base.name]
+    heir = next((one for one in heirs if one.name in built), None)
+    if base.name in built or heir is None:
+        return variants
+    parents = {heir.name: None, base.name: heir.name}
+    changed = [replace(one, parent=parents.get(one.name, one.parent)) for one in variants]
+    return sorted(changed, key=lambda one: one.parent is not None)

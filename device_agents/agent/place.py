@@ -1,12 +1,13 @@
-"""What a push does on the device, before any agent is there: this file is run by `python3 -I -c`, off stdin.
+"""What a push does on the device, before any agent is there: run by `python3 -I -c`, off stdin, behind restore.py.
 
-After it, every line on stdin is a request, {"do": ..., "id": ..., ...}; the answer is one JSON line with the same id:
+After them, every line on stdin is a request, {"do": ..., "id": ..., ...}; the answer is one JSON line with the same id:
 {"ok": true, ...} or {"ok": false, "errno": ..., "message": ...}. EOF ends it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import hashlib
 import json
@@ -17,6 +18,9 @@ import sys
 import threading
 import time
 from typing import Any, Dict, Optional
+
+if __package__:  # as one program with it, that is there already (device_agents.pack)
+    from .restore import Damaged, known, restored
 
 
 def hello(request: Dict[str, Any]) -> Dict[str, Any]:
@@ -107,12 +111,24 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
+def _whole(request: Dict[str, Any]) -> bool:
+    path = request["path"]
+    if not os.path.isfile(path) or os.path.getsize(path) != request.get("size", os.path.getsize(path)):
+        return False
+    return _digest(path) == request["sha256"]
+
+
+def seek(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Whether `path` is there with that size and digest, and which forms can be undone here."""
+    return {"whole": _whole(request), "undoes": known()}
+
+
 def plan(request: Dict[str, Any]) -> Dict[str, Any]:
     """Before sending: is it there already? If not: the name to write to, what an earlier try has left, the room."""
     path = request["path"]
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
-    if os.path.isfile(path) and os.path.getsize(path) == request["size"] and _digest(path) == request["sha256"]:
+    if _whole(request):
         return {"present": True}
     found = os.statvfs(folder)
     free = found.f_bavail * found.f_frsize
@@ -138,21 +154,58 @@ def plan(request: Dict[str, Any]) -> Dict[str, Any]:
 
 def commit(request: Dict[str, Any]) -> Dict[str, Any]:
     """After sending: checks the digest, here on the device, then one rename. {"sha256": found, "whole": bool}."""
-    temporary, path = request["temporary"], request["path"]
+    temporary = request["temporary"]
     try:
         found = _finish(temporary) or _digest(temporary)
         if found != request["sha256"]:
             os.unlink(temporary)
             return {"whole": False, "sha256": found}
-        # No fsync, which is slower than the transfer on many cards: what a power cut damages, the next digest finds.
-        os.replace(temporary, path)
+        _in_place(request, temporary)
     except FileNotFoundError:
         # Another push of the same content was done first and tidied up.
-        return {"whole": os.path.isfile(path) and _digest(path) == request["sha256"], "sha256": ""}
+        return {"whole": _whole(request), "sha256": ""}
+    return {"whole": True, "sha256": found}
+
+
+def _in_place(request: Dict[str, Any], temporary: str) -> None:
+    """The one rename, and what earlier tries have left goes."""
+    # No fsync, which is slower than the transfer on many cards: what a power cut damages, the next digest finds.
+    os.replace(temporary, request["path"])
     for leftover in glob.glob(glob.escape(_partials(request)) + "*.part"):
         _unlink(leftover)
-    _tidy(os.path.dirname(path))
-    return {"whole": True, "sha256": found}
+    _tidy(os.path.dirname(request["path"]))
+
+
+def restore(request: Dict[str, Any]) -> Dict[str, Any]:
+    """Unpacks `packed`, which was pushed, and puts what is in it at `path` as `commit` does; `packed` goes.
+
+    {"sha256": found, "whole": bool}, and why it is damaged where it is. Raises OSError; ENOSPC before it is tried.
+    """
+    temporary = _partials(request) + request["token"] + ".part"
+    folder = os.statvfs(os.path.dirname(request["path"]))
+    if request["size"] > folder.f_bavail * folder.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), request["path"])
+    digest = hashlib.sha256()
+    try:
+        with open(request["packed"], "rb") as source, open(temporary, "wb") as stream:
+            for piece in restored(source, request["suffix"], request["size"]):
+                digest.update(piece)
+                stream.write(piece)
+        if digest.hexdigest() != request["sha256"]:
+            raise Damaged("its content is another")
+        _in_place(request, temporary)
+    except Damaged as damage:
+        _unlink(request["packed"])
+        return {"whole": False, "sha256": digest.hexdigest(), "damage": str(damage)}
+    except FileNotFoundError:
+        # Another one who installed the same content was done first and tidied up.
+        return {"whole": _whole(request), "sha256": "", "damage": "it went away"}
+    except MemoryError as error:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM), request["packed"]) from error
+    finally:
+        _unlink(temporary)
+    _unlink(request["packed"])
+    return {"whole": True, "sha256": digest.hexdigest()}
 
 
 def _tidy(folder: str, older_s: float = 86400.0) -> None:
@@ -196,7 +249,8 @@ def remove(request: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def main() -> None:
-    does = {"hello": hello, "plan": plan, "commit": commit, "free": free, "look": look, "make": make, "remove": remove}
+    doers = (hello, seek, plan, commit, restore, free, look, make, remove)
+    does = {do.__name__: do for do in doers}
     for line in iter(sys.stdin.buffer.readline, b""):
         request = json.loads(line.decode())
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from device_agents.connect import connect
 from device_agents.connect.base import Connection
+from device_agents.connect.restore import PlaceRestorer
 from device_agents.errors import (
     AgentGarbled,
     AgentLost,
@@ -22,7 +23,7 @@ from device_agents.errors import (
     LinkLost,
     NoPython,
 )
-from device_agents.farm import answers, shelves
+from device_agents.farm import answers
 from device_agents.farm.assemble import assemble
 from device_agents.farm.endings import AGAIN, lost
 from device_agents.farm.intake import Intake, Shown
@@ -31,6 +32,7 @@ from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.journal import Journal, journaled
 from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
 from device_agents.farm.report import Report, new_id, now
+from device_agents.farm.shelves import Installed, Shelves
 from device_agents.pack import agent
 from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
@@ -95,6 +97,11 @@ class Device:
         self.system = System.of(hello)
         self._agent = self._push_agent()
         self._runtimes = Runtimes(connection, self.ask, self.root, self.system, cache, progress)
+        self._shelves = Shelves(connection, self._restorer(connection), self.root, progress)
+
+    def _restorer(self, connection: Connection) -> PlaceRestorer | None:
+        # To this machine a file is copied, not sent: packing it would take longer.
+        return None if self.entry.kind == "local" else PlaceRestorer(connection)
 
     def _push_agent(self) -> str:
         packed = agent()
@@ -157,13 +164,18 @@ class Device:
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle on the device, named by its digest and checked there; nothing is sent that is there already.
 
-        Raises BundleError, NoRoom, PushFailed, LinkLost.
+        Raises BundleError, NoRoom, PushFailed, DeviceFolderError, LinkLost.
         """
-        return shelves.install(self.connection, self.root, folder, self._progress)
+        return self._shelves.install(folder)
+
+    @property
+    def installed(self) -> dict[str, Installed]:
+        """What this session put on the device, by the bundle's digest: bytes that travelled, bytes that lie there."""
+        return self._shelves.installed
 
     def push_data(self, path: Path) -> str:
         """Puts an .npz on the device, named by its digest; the path there."""
-        return shelves.push_data(self.connection, self.root, path, self._progress)
+        return self._shelves.push_data(path)
 
     def measure(
         self,
@@ -256,6 +268,7 @@ class Device:
         connection, _ = connect(self.entry, self._state)
         self.connection.close()
         self.connection = self._runtimes.connection = connection
+        self._shelves.moved(connection, self._restorer(connection))
 
     def close(self) -> None:
         """Ends the connection."""

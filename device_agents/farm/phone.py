@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from device_agents.connect.base import Connection
+from device_agents.connect.restore import ShellRestorer
 from device_agents.connect.shell import Shell
 from device_agents.errors import DeviceFolderError, RuntimeUnavailable
-from device_agents.farm import phonelock, shelves
+from device_agents.farm import phonelock
 from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
 from device_agents.farm.intake import Intake, Shown
@@ -27,6 +28,7 @@ from device_agents.farm.phoneprobe import probe_phone
 from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
 from device_agents.farm.prepare import RuntimeInfo, Source
 from device_agents.farm.report import Report, new_id, now
+from device_agents.farm.shelves import Installed, Shelves
 from device_agents.foreign import printable
 from edgewright.files import sha256_file
 from edgewright.places import user_name
@@ -81,6 +83,7 @@ class Phone:
             ) from error
         self.root = str(hello["root"])
         self.system = PhoneSystem(str(hello["machine"]), int(hello["bits"]))
+        self._shelves = Shelves(connection, ShellRestorer(connection), self.root, self._progress)
 
     def probe(self) -> dict[str, Any]:
         """{"facts": what the phone is, "state": how it is now}; keys as in a report."""
@@ -201,13 +204,18 @@ class Phone:
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle on the phone, named by its digest and checked there; nothing is sent that is there already.
 
-        Raises BundleError, NoRoom, PushFailed, LinkLost.
+        Raises BundleError, NoRoom, PushFailed, DeviceFolderError, LinkLost.
         """
-        return shelves.install(self.connection, self.root, folder, self._progress)
+        return self._shelves.install(folder)
+
+    @property
+    def installed(self) -> dict[str, Installed]:
+        """What this session put on the phone, by the bundle's digest: bytes that travelled, bytes that lie there."""
+        return self._shelves.installed
 
     def push_data(self, path: Path) -> str:
         """Puts a file on the phone, named by its digest; the path there."""
-        return shelves.push_data(self.connection, self.root, path, self._progress)
+        return self._shelves.push_data(path)
 
     def measure(
         self,

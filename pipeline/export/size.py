@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from device_agents.packing import pack
 from edgewright.errors import EdgewrightError
 
 if TYPE_CHECKING:
@@ -86,11 +86,8 @@ def check_macs(written: int, counted: int, file: str) -> None:
 
 
 def download_size(data: bytes) -> int:
-    """Bytes of a file as an app would ship it: after xz at its default preset.
-
-    Preset 9 wrote the same number of bytes for models of 1 and 20 MB, in seven times the memory.
-    """
-    return len(lzma.compress(data, format=lzma.FORMAT_XZ, preset=6))
+    """Bytes of a file as it travels to a device and as a package holds it (device_agents.packing)."""
+    return len(pack(data).data)
 
 
 def spoken(number: int) -> str:

@@ -65,7 +65,7 @@ def test_bundle_that_cannot_be_kept_says_where(project: Project, one: Bundle) ->
     "given", ["", "abc", "ABCDEF", "no/such/folder", "~nobody-of-that-name/x", "a" * 5000, "accepted"]
 )
 def test_what_is_no_bundle_is_refused(given: str, project: Project) -> None:
-    with pytest.raises(BadArgument, match="is no bundle's folder, and no beginning of a digest"):
+    with pytest.raises(BadArgument, match="is no bundle's folder, no package, and no beginning of a digest"):
         find_bundle(project, given)
 
 

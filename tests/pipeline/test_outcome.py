@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.deploy import with_a_base
 from pipeline.outcome import Measured, candidates, proven
 from pipeline.parity import Parity
-from pipeline.plan import Variant
+from pipeline.plan import Variant, with_a_base
 from targets.schema import Runtime
 
 LITERT = Runtime(name="litert", providers=("XNNPACK",))

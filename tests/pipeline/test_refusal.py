@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.deploy import with_a_base
 from pipeline.export.to_tflite import NotConvertible
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import Plan, make_plan, with_a_base
 from pipeline.recipe import read_recipe
 from targets.schema import Runtime, Target
 from tests.pipeline.conftest import builder_of, wanted

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from device_agents import packing
 from device_agents.agent.restore import GZ, SPARSE, XZ
 from device_agents.bundle import MANIFEST, Bundle, read_bundle, write_bundle
 from device_agents.connect.base import Connection
@@ -135,7 +136,7 @@ DAMAGES = {
 def test_packed_model_that_unpacks_to_something_else_is_thrown_away(
     python_connection: Connection, root: Path, sparse_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:
-    really = shelves.pack
+    really = packing.pack
     monkeypatch.setattr(shelves, "pack", lambda *given: DAMAGES[damage](really(*given)))
     shelf = Shelves(python_connection, PlaceRestorer(python_connection), str(root), Silent())
     with pytest.raises(PushFailed, match="unpacks to something else there") as caught:
@@ -223,7 +224,7 @@ def test_disk_that_is_too_full_to_unpack_on_says_so_and_tidies(
                 stream.write(bytes(100_000))
         return really(*given)
 
-    restorer.restore = restore  # type: ignore[method-assign]
+    restorer.restore = restore  # type: ignore[method-assign, assignment]
     with pytest.raises(NoRoom, match="no room to unpack"):
         shelf.install(made.folder)
     assert list((small_disk / "bundles" / made.digest).iterdir()) == []

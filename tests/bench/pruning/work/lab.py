@@ -84,7 +84,7 @@ class Lab:
     def _weights(self) -> Path:
         if self.recipe.weights is not None:
             return self.places.recipe / self.recipe.weights
-        from pipeline.deploy import builder
+        from pipeline.build import builder
         from pipeline.plan import make_plan
         from targets.schema import read_target
 

@@ -1,0 +1,117 @@
+"""Bundles of a search on the device: short looks at a few of them, and the last session with the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from device_agents.bundle import read_bundle
+from device_agents.farm.inventory import DeviceEntry
+from device_agents.farm.paired import latency, speedup
+from device_agents.farm.report import Report
+from device_agents.farm.verdict import Metric
+from edgewright.progress import Progress
+from pipeline.build import Done
+from pipeline.bundles import lay_out
+from pipeline.keeping import keep
+from pipeline.measuring import Bench, Protocol
+from pipeline.plan import Plan
+from pipeline.project import Project
+from pipeline.session import Session
+from pipeline.store import Artifact
+from targets.schema import Target
+
+SHORT = Protocol(processes=2, blocks=4, block_seconds=0.04, warmup_seconds=0.1, memory_passes=1, refuse=False)
+"""A look that tells 10 % apart: what is chosen is measured again at the end."""
+
+
+@dataclass
+class Looking:
+    """What every look of a search has in common."""
+
+    project: Project
+    entry: DeviceEntry
+    target: Target
+    progress: Progress
+    note: Callable[[str], None]
+
+    def without(self) -> dict[str, str]:
+        """Runtimes of the target that the device can't have, and why. Raises DeviceError."""
+        with self.bench.open() as device:
+            _, without = device.available(self.target.runtime)
+        return dict(without)
+
+    @property
+    def bench(self) -> Bench:
+        """What measures bundles there."""
+        return Bench(self.project, self.entry, self.target, purpose="shrink", progress=self.progress, note=self.note)
+
+    def short(self, base: str, folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+        """By variant, {"ms", "speedup"}: against the variant `base`, in turns in one session. Raises DeviceError."""
+        report = self.bench.run([(name, read_bundle(folder)) for name, folder in folders.items()], SHORT)
+        results = {result["name"]: result for result in report.results}
+        found = {}
+        for name, result in results.items():
+            time, ratio = latency(result), speedup(results[base], result)
+            if time is not None and (ratio is not None or name == base):
+                found[name] = {"ms": time.p50_ms, "speedup": ratio.value if ratio and name != base else 1.0}
+        return found
+
+    def last(self, plan: Plan, built: Mapping[str, Done], folders: Mapping[str, Path]) -> tuple[Report, Path, Answers]:
+        """One session over a plan's variants with their metrics on the test part; the report is kept.
+
+        Raises DeviceError, ReportNotKept.
+        """
+        samples = built[plan.samples].artifact
+        assert samples is not None
+        models, checks = behind(plan, built, folders)
+        session = Session(plan, self.entry, samples, dict(folders), models, checks, 0.0, commit=self.project.commit())
+        with self.bench.open() as device:
+            device.available(plan.target.runtime)
+            report = session.measured(device)
+            filed = keep(self.project, report, self.note)
+            metrics, parities = session.answers(device, report)
+        path = filed.path or self.project.state / "reports" / f"{report.id}.json"
+        strays = {name: parity for name, parity in parities.items() if not parity.same}
+        return report, path, Answers(metrics, tuple(strays))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """metrics: by variant, on the test part; strays: variants whose answers there are not those that were checked."""
+
+    metrics: Mapping[str, Metric]
+    strays: Sequence[str]
+
+
+def behind(
+    plan: Plan, built: Mapping[str, Done], names: Mapping[str, Any]
+) -> tuple[dict[str, Artifact], dict[str, Artifact]]:
+    """By variant, the artifacts of the file that is shipped and of its check."""
+    models, checks = {}, {}
+    for variant in plan.variants:
+        if variant.name in names:
+            tested = plan.nodes[variant.check].inputs
+            model = built[tested.get("quantised", tested["float"])].artifact
+            check = built[variant.check].artifact
+            assert model is not None
+            assert check is not None
+            models[variant.name], checks[variant.name] = model, check
+    return models, checks
+
+
+def laid_out(project: Project, plan: Plan, built: Mapping[str, Done]) -> dict[str, Path]:
+    """By variant, its bundle's folder; a variant that failed has none."""
+    return lay_out(project, plan, dict(built))
+
+
+def validation_of(plan: Plan, built: Mapping[str, Done], name: str) -> float | None:
+    """What the check step found a variant's file to reach on the validation part."""
+    variant = next(one for one in plan.variants if one.name == name)
+    check = built[variant.check].artifact
+    if check is None:
+        return None
+    found = check.summary.get(f"metric_{variant.precision}", check.summary.get("metric_float"))
+    return None if found is None else float(found)

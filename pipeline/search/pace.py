@@ -1,0 +1,87 @@
+"""How the time of a search is shared out: what a candidate will take, how many of them fit, and for how many epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+EXPLORING = 0.4
+"""Share of the training's time for short candidates, of which the model of loss and time learns; the rest is for few
+long ones."""
+ROUNDS = 3
+"""How often it proposes, at most."""
+FIXED = 0.15
+"""Part of an epoch's time that a smaller network does not save: batches, mirror images, the teacher's answers."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds: of an epoch of the whole network with its teacher, of a cut, of one more bundle from export to check, of
+    a short look at the trained network's bundles."""
+
+    epoch_s: float
+    cut_s: float
+    bundle_s: float
+    look_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        return vars(self)
+
+    def training_s(self, share: float, epochs: int) -> float:
+        """Of a candidate with that share of the whole network's MACs."""
+        return self.cut_s + epochs * self.epoch_s * (FIXED + (1 - FIXED) * share)
+
+    def finals_s(self, networks: int, ways: int) -> float:
+        """Of exporting and measuring so many networks in all ways, beside the trained one.
+
+        A session waits for a quiet device, which the short look did too, and takes three times as long a bundle.
+        """
+        bundles = (networks + 1) * ways
+        return networks * ways * self.bundle_s + self.look_s / 2 + bundles * max(3.0, 1.5 * self.look_s / max(1, ways))
+
+    def fitting(self, left_s: float, shares: Sequence[float], epochs: int) -> int:
+        """How many of these candidates, from the first on, can be trained for so many epochs."""
+        count, total = 0, 0.0
+        for share in shares:
+            total += self.training_s(share, epochs)
+            if total > left_s:
+                break
+            count += 1
+        return count
+
+    def epochs(self, left_s: float, share: float, most: int) -> int:
+        """Epochs, `most` at most, that one candidate can be trained for."""
+        each = self.training_s(share, 1) - self.cut_s
+        return max(0, min(most, int((left_s - self.cut_s) / max(1e-9, each))))
+
+
+def epoch_of(seconds: float, share: float, epochs: int) -> float:
+    """Seconds of an epoch of the whole network, from what one candidate took."""
+    return seconds / max(1, epochs) / (FIXED + (1 - FIXED) * share)
+
+
+def full_epochs(trained: int, said: Sequence[int]) -> int:
+    """Epochs of a full fine-tuning: 60 % of the training's. Of a network that came trained, what its recipe says."""
+    return max(1, round(0.6 * trained)) if trained else max([3, *said])
+
+
+def short_epochs(full: int) -> int:
+    """Epochs of a candidate that is only to show where it leads."""
+    return 1 if full <= 4 else 2
+
+
+def finalists(budget_s: float) -> int:
+    """Networks that are measured in all ways at the end."""
+    return 1 if budget_s < 150 else 2 if budget_s < 600 else 3
+
+
+def trials(budget_s: float) -> int:
+    """Choices that one allocation looks at: about a second each fifty."""
+    return max(150, min(2000, int(budget_s)))
+
+
+def aims(max_drop: float) -> list[float]:
+    """Metric that candidates may lose, the most wanted first: around what is allowed, to learn where it ends."""
+    unit = max(max_drop, 0.002)
+    return [unit * share for share in (0.5, 1.0, 1.5, 0.25, 2.0, 0.75)]

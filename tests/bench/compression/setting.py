@@ -1,0 +1,96 @@
+"""How large the bench is: the full one of any shipped model, and the quick one that CI runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.measuring import Protocol
+
+Tool = Literal["torch-pruning", "masks"]
+Ranking = Literal["local", "global"]
+
+TRANSFORMERS = ("minilm-sentiment", "vit-tiny")
+"""Models that a user of onnxruntime would also try dynamic INT8 on, as its documentation says for transformers."""
+HEADLINE = 1.0
+"""Points that the headline row may lose: the only floor of which more than one seed is searched."""
+MOST_OF_TRAINING = 0.6
+"""Share of the original epochs that peers fine-tune for: as much as the search gives its best candidates."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A network as a peer makes it. share: of the MACs (Torch-Pruning) or of the weights (masks) that goes.
+
+    taught: fine-tuned under our distillation, which no peer brings: a control, no peer.
+    """
+
+    tool: Tool
+    criterion: str
+    ranking: Ranking
+    share: float
+    taught: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that decides which rows there are.
+
+    floors: points that ours may lose, each searched for; seeds: of the headline floor's search, the first one of all
+    else; budget: of each search, as `./inv shrink` takes it; target: that it is searched for; epochs: of every peer's
+    fine-tuning, None for MOST_OF_TRAINING of the recipe's; cuts: peers' networks; train, calibration, test: samples
+    from the front of the parts, None for all; evidence: samples that Taylor's criterion sees; litert: also FP32 in
+    LiteRT, which the quick run leaves out.
+    """
+
+    name: str
+    model: str
+    floors: tuple[float, ...]
+    seeds: tuple[int, ...]
+    budget: str
+    cuts: tuple[Cut, ...]
+    protocol: Protocol
+    target: str = "host"
+    epochs: int | None = None
+    train: int | None = None
+    calibration: int = 512
+    test: int | None = None
+    evidence: int = 2_048
+    litert: bool = True
+
+
+_CUTS = (
+    Cut("torch-pruning", "l1", "local", 0.5),
+    Cut("torch-pruning", "taylor", "global", 0.5),
+    Cut("torch-pruning", "l1", "local", 0.75),
+    Cut("torch-pruning", "l1", "local", 0.75, taught=True),
+    Cut("masks", "l1", "global", 0.9),
+)
+
+
+def full(model: str = "resnet20") -> Setting:
+    """The long run: hours. MiniLM is also searched for at the two points that its aims allow."""
+    floors = (0.5, 1.0, 2.0, 3.0) if model == "minilm-sentiment" else (0.5, 1.0, 3.0)
+    seeds = (0, 1, 2) if model == "resnet20" else (0,)
+    protocol = Protocol(processes=6, blocks=10, memory_passes=1)
+    return Setting("full", model, floors, seeds, "30m", _CUTS, protocol)
+
+
+def quick(model: str = "digits") -> Setting:
+    """Every kind of row, none of them for its figures: two minutes."""
+    return Setting(
+        "quick",
+        model,
+        floors=(HEADLINE,),
+        seeds=(0,),
+        budget="30s",
+        cuts=(_CUTS[1], _CUTS[4]),
+        protocol=Protocol(
+            processes=2, blocks=2, block_seconds=0.02, warmup_seconds=0.02, memory_passes=1, refuse=False
+        ),
+        epochs=1,
+        calibration=32,
+        test=200,
+        evidence=256,
+        litert=False,
+    )

@@ -1,0 +1,1 @@
+"""What makes the bench's cells: peers' networks, files in every form, and our own searches."""

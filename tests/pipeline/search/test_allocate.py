@@ -1,0 +1,54 @@
+"""The allocation: the same seed gives the same front, nothing on it is beaten, and picks follow what may be lost."""
+
+from __future__ import annotations
+
+from pipeline.search.allocate import Proposal, allocate, first_choices, front, pick
+from pipeline.search.forecast import Forecast
+from pipeline.search.pricing import Price, Pricing
+from pipeline.search.sensitivity import Sensitivity
+from pipeline.search.space import Choice, Space
+from tests.pipeline.search.conftest import WAYS
+
+
+def _allocated(space: Space, pricing: Pricing, felt: Sensitivity, seed: int) -> list[Proposal]:
+    return allocate(space, pricing.best, Forecast(space, felt, 0.93, 8).lost, felt.lost, seed, 120)
+
+
+def test_the_same_seed_gives_the_same_front(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+    first, again, other = (_allocated(space, pricing, felt, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert {one.choice for one in first} != {one.choice for one in other}
+
+
+def test_nothing_on_the_front_is_beaten(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+    found = _allocated(space, pricing, felt, 0)
+    assert len(found) > 3
+    for one in found:
+        assert not one.choice.nothing
+        for other in found:
+            better = other.price.ms <= one.price.ms and other.lost <= one.lost and other.price.bytes <= one.price.bytes
+            assert other is one or not better
+    assert front(found) == sorted(found, key=lambda one: one.price.ms)
+
+
+def test_the_first_choices_go_from_little_to_all(space: Space, felt: Sensitivity) -> None:
+    found = first_choices(space, felt.lost)
+    assert Choice(tuple(space.layers)) in found
+    assert len(found) == len(set(found))
+
+
+def _proposal(ms: float, lost: float, name: str) -> Proposal:
+    return Proposal(Choice((name,)), lost, Price(ms, 1000 * ms, WAYS[0]))
+
+
+def test_picks_are_the_fastest_that_lose_no_more() -> None:
+    pool = [_proposal(5, 0.001, "a"), _proposal(3, 0.008, "b"), _proposal(1, 0.03, "c")]
+    names = [one.choice.remove[0] for one in pick(pool, [0.01, 0.005, 0.05], [], lambda price: True)]
+    assert names == ["b", "a", "c"]
+    assert pick(pool, [0.01], [Choice(("b",))], lambda price: True)[0].choice == Choice(("a",))
+
+
+def test_picks_fit_the_limits_where_anything_does_and_lose_the_least_where_nothing_holds_the_aim() -> None:
+    pool = [_proposal(5, 0.02, "a"), _proposal(3, 0.03, "b")]
+    assert pick(pool, [0.001], [], lambda price: True)[0].choice == Choice(("a",))
+    assert pick(pool, [0.1], [], lambda price: price.ms > 4)[0].choice == Choice(("a",))

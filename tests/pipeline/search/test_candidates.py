@@ -1,0 +1,81 @@
+"""Candidates are [[shrink]] tables of the recipe: names after what is removed, and what the recipe says of teaching."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from pipeline.build import Builder
+from pipeline.recipe import read_recipe
+from pipeline.search.candidates import Candidate, Trained, Workshop, by_way, inherited
+from pipeline.search.pricing import Way
+from pipeline.search.space import Choice, find_space
+from targets.schema import read_target
+from tests.pipeline.conftest import ONNX
+from tests.pipeline.nets import make, pictures
+from tests.pipeline.search.conftest import WAYS
+
+RECIPE = """\
+factory = "models.architectures.resnet:resnet8"
+arguments = { widths = [16, 16, 32], stem_stride = 1 }
+data = "digits"
+
+[[shrink]]
+name = "pruned"
+filters = 0.5
+criterion = "l1"
+temperature = 2.0
+"""
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    (tmp_path / "small.toml").write_text(RECIPE)
+    recipe = read_recipe(str(tmp_path / "small.toml"), tmp_path)
+    space = find_space(make("resnet"), (pictures(2),), 8)
+    return Workshop(recipe, read_target(ONNX, tmp_path), space, cast(Builder, None))
+
+
+def test_a_candidate_is_a_table_that_the_recipe_could_hold(workshop: Workshop) -> None:
+    layer = workshop.space.layers[0]
+    shrink = workshop.shrink(Candidate(7, Choice((layer,), (("blocks.2.conv1", 16),)), 3))
+    assert (shrink.name, shrink.epochs, shrink.rounds) == ("c07-e3", 3, 1)
+    assert (shrink.remove, shrink.widths) == ((layer,), {"blocks.2.conv1": 16})
+    assert (shrink.criterion, shrink.temperature) == ("l1", 2.0)
+    assert shrink.taught
+
+
+def test_deep_cuts_with_time_go_by_degrees(workshop: Workshop) -> None:
+    deep = Candidate(1, Choice((), (("blocks.2.conv1", 8),)), 8)
+    shrink = workshop.shrink(deep)
+    assert (shrink.rounds, shrink.round_epochs, shrink.epochs) == (2, 2, 6)
+
+
+def test_zeros_come_after_the_cut_has_healed(workshop: Workshop) -> None:
+    shrink = workshop.shrink(Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 6, sparsity=0.75))
+    assert (shrink.name, shrink.zeros, shrink.round_epochs, shrink.epochs) == ("c01-e6-sparse", 0.75, 3, 3)
+
+
+def test_a_candidate_s_bundles_are_found_by_their_way(workshop: Workshop) -> None:
+    candidate = Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 1)
+    plan = workshop.plan([candidate])
+    ways = [Way("trained", "onnxruntime", "float32", 1, 1, 1), Way("int8", "onnxruntime", "int8", 1, 1, 1)]
+    assert {way: one.name for way, one in by_way(plan, candidate.name, ways).items()} == {
+        "trained": "c01-e1",
+        "int8": "c01-e1+int8",
+    }
+    assert {way: one.name for way, one in by_way(plan, "", ways).items()} == {"trained": "trained", "int8": "int8"}
+    assert by_way(plan, candidate.name, WAYS) == {}
+
+
+def test_what_was_trained_is_the_same_after_it_was_noted() -> None:
+    done = Trained(Candidate(2, Choice(("a",), (("b", 8),)), 3), 0.9, 12.5)
+    assert Trained.from_json(done.to_json()) == done
+
+
+def test_a_criterion_that_needs_an_untrained_network_is_not_taken_over(workshop: Workshop) -> None:
+    first = workshop.recipe.shrink[0].model_copy(update={"criterion": "displacement"})
+    assert "criterion" not in inherited(workshop.recipe.model_copy(update={"shrink": (first,)}))
+    assert inherited(workshop.recipe)["criterion"] == "l1"

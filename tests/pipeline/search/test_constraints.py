@@ -1,0 +1,47 @@
+"""What may be asked of a search: contradictions and budgets that mean nothing end with one clear message."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgewright.errors import BadArgument, EdgewrightError
+from pipeline.search.constraints import Constraints, Contradiction, check_floor, read_budget
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("45", 45), ("1.5m", 90)]
+)
+def test_budget_is_read_in_every_spelling(text: str, seconds: float) -> None:
+    assert read_budget(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5m", "0s", "5d", "m", "1e99", "99999h", "3m2h"])
+def test_budget_of_nonsense_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(BadArgument, match="no budget") as caught:
+        read_budget(text)
+    assert "30m" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"max_drop": -0.01}, "--max-drop"),
+        ({"max_drop": 1.0}, "--max-drop"),
+        ({"max_drop": float("nan")}, "--max-drop"),
+        ({"max_ms": 0.0}, "--max-ms"),
+        ({"max_ms": float("nan")}, "--max-ms"),
+        ({"max_kb": 0.1}, "--max-kb"),
+        ({"max_kb": -3.0}, "--max-kb"),
+    ],
+)
+def test_what_nothing_can_hold_is_refused(given: dict[str, float], where: str) -> None:
+    with pytest.raises(Contradiction) as caught:
+        Constraints(**given)
+    assert caught.value.where == where
+    assert caught.value.remedy
+
+
+def test_a_floor_above_the_trained_network_is_a_contradiction() -> None:
+    check_floor(0.9, "top-1", 0.9, "m.toml")
+    with pytest.raises(EdgewrightError, match="below the floor"):
+        check_floor(0.95, "top-1", 0.9, "m.toml")

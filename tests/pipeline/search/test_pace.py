@@ -1,0 +1,37 @@
+"""How the time is shared out."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.search.pace import Pace, epoch_of, finalists, full_epochs, short_epochs, trials
+
+PACE = Pace(epoch_s=10.0, cut_s=2.0, bundle_s=5.0, look_s=8.0)
+
+
+def test_an_epoch_scales_with_what_is_computed_and_back() -> None:
+    seconds = PACE.training_s(0.3, 4) - PACE.cut_s
+    assert seconds < PACE.training_s(1.0, 4) - PACE.cut_s == 40
+    assert epoch_of(seconds, 0.3, 4) == pytest.approx(10)
+
+
+def test_only_what_fits_is_trained() -> None:
+    assert PACE.fitting(3 * PACE.training_s(0.5, 2), [0.5] * 10, 2) == 3
+    assert PACE.fitting(1.0, [0.5], 2) == 0
+    assert PACE.epochs(PACE.training_s(0.5, 5) + 0.1, 0.5, 9) == 5
+    assert PACE.epochs(1e9, 0.5, 9) == 9
+    assert PACE.epochs(0.0, 0.5, 9) == 0
+
+
+def test_epochs_follow_the_training() -> None:
+    assert full_epochs(20, []) == 12
+    assert full_epochs(1, []) == 1
+    assert full_epochs(0, [5]) == 5
+    assert (short_epochs(12), short_epochs(1)) == (2, 1)
+
+
+def test_a_longer_budget_looks_at_no_less() -> None:
+    budgets = [1, 60, 150, 600, 1800, 86400]
+    for of in (finalists, trials):
+        assert [of(one) for one in budgets] == sorted(of(one) for one in budgets)
+    assert trials(86400) == 2000

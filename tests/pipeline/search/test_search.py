@@ -1,0 +1,53 @@
+"""What a search refuses, and what it says where the device goes away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from device_agents.errors import DeviceError
+from device_agents.farm.inventory import DeviceEntry, stand_in
+from edgewright.progress import Silent
+from pipeline.project import Project
+from pipeline.recipe import read_recipe
+from pipeline.search.constraints import Constraints
+from pipeline.search.search import NoRealDevice, Search, SearchCutOff, refuse, run
+from targets.schema import read_target
+
+
+def _project(folder: Path) -> Project:
+    return Project(folder, folder / "state", folder / "cache", None)
+
+
+def test_an_emulated_device_is_refused() -> None:
+    entry = stand_in("host")
+    refuse(entry)
+    emulated = DeviceEntry.model_validate({**entry.model_dump(), "emulated": True})
+    with pytest.raises(NoRealDevice, match="times mean nothing"):
+        refuse(emulated)
+
+
+def test_a_device_that_goes_away_says_to_type_it_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: Search) -> NoReturn:
+        raise DeviceError("The device is gone", where="pi-1", remedy="plug it in")
+
+    monkeypatch.setattr(Search, "run", gone)
+    recipe, target = read_recipe("digits", tmp_path), read_target("host", tmp_path)
+    with pytest.raises(SearchCutOff, match="is kept") as caught:
+        run(_project(tmp_path), recipe, target)
+    assert "again" in caught.value.remedy
+    assert "plug it in" in caught.value.remedy
+
+
+def test_a_search_is_known_by_all_that_it_was_asked(tmp_path: Path) -> None:
+    recipe, target = read_recipe("digits", tmp_path), read_target("host", tmp_path)
+
+    def folder(seed: int = 0, drop: float = 0.01, budget: float = 60.0) -> Path:
+        quiet = lambda *_: None  # noqa: E731
+        asked = (recipe, target, stand_in("host"), Constraints(drop), budget, seed)
+        return Search(_project(tmp_path), *asked, Silent(), quiet, quiet).folder
+
+    assert folder() == folder()
+    assert len({folder(), folder(seed=1), folder(drop=0.02), folder(budget=61.0)}) == 4
