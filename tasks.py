@@ -100,7 +100,10 @@ def shrink(
     from pipeline.search import task as searching
 
     limits = max_ms or None, max_kb or None
-    if searching.shrink(model, target, device or None, max_drop, *limits, budget, seed, json or None, dry_run):
+    status = searching.shrink(model, target, device or None, max_drop, *limits, budget, seed, json or None, dry_run)
+    if status == searching.INVALID:
+        raise Exit("the report is invalid; type the same again to measure again", code=INVALID_REPORT)
+    if status:
         raise Exit("the constraints are not met; shown is the best that was found", code=NOTHING_HOLDS)
 
 

@@ -8,12 +8,10 @@ import zlib
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from device_agents.agent.restore import GZ, SPARSE, XZ
+from device_agents.agent.restore import GZ, MOST_SPARSE, SPARSE, XZ
 
 LEAST_GAIN = 0.02
 """A file that becomes no smaller than by this share travels as it is."""
-# Undoing the sparse form takes Python about 0.1 s a megabyte, on a small board ten times that, and all of it in memory.
-_MOST_SPARSE = 8 << 20
 # A larger file's form is chosen by its middle: weights are much the same all over.
 _TRIAL = 1 << 20
 _MOST_DICTIONARY = 8 << 20
@@ -39,7 +37,7 @@ def pack(data: bytes, undoes: Collection[str] = (XZ, SPARSE + XZ)) -> Packed:
     start = max(0, (len(data) - _TRIAL) // 2)
     trial = data[start : start + _TRIAL]
     forms = [form for form in _FORMS if form.suffix in undoes]
-    if len(data) > _MOST_SPARSE:
+    if len(data) > MOST_SPARSE:  # undoing it takes Python about 0.1 s a megabyte, on a small board ten times that
         forms = [form for form in forms if not form.suffix.startswith(SPARSE)]
     tried = [(len(made := form.make(trial)), form, made) for form in forms]
     if not tried:

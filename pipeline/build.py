@@ -31,9 +31,9 @@ from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach
 
 SHRINKING = ("prune", "sparsify", "distil")
-OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach)
+OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach, NotQuantisable)
 """What takes only its own variant down."""
-REFUSALS = (NotExportable, NotConvertible, NotConvertibleToOrt, NotQuantisable, MacsDisagree)
+REFUSALS = (NotExportable, NotConvertible, NotConvertibleToOrt, MacsDisagree)
 """One runtime's converter can't; another's may."""
 
 

@@ -26,7 +26,7 @@ from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
-from pipeline.search.default import completed
+from pipeline.search.default import completed, within
 from pipeline.session import Session
 from pipeline.store import Artifact
 from targets.schema import read_target
@@ -70,7 +70,7 @@ class Deploy:
         recipe = completed(
             self.project, self.recipe, self.kind, self.entry, self.device, self.progress, self.say, self.note
         )
-        plan = make_plan(recipe, self.kind, without=without)
+        plan = make_plan(recipe, within(self.kind, self.recipe), without=without)
         self.planned(plan)
         built = builder(self.project, plan, self.progress, self.say, self.note).build(
             plan, [plan.samples, *(variant.bundle for variant in plan.variants)]

@@ -46,6 +46,13 @@ def original(spec: NetworkSpec, folder: Path) -> nn.Module:
             where=f"factory = {spec.factory!r}",
             remedy="return an nn.Module from it",
         )
+    done = next((name for name, one in module.named_modules() if ".quantized" in type(one).__module__), None)
+    if done is not None:
+        raise BadNetwork(
+            f"The network is quantised already: {done or 'all of it'}",
+            where=f"factory = {spec.factory!r}",
+            remedy="return the float network from it: it is quantised here",
+        )
     return module
 
 

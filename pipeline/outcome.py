@@ -223,7 +223,7 @@ def _sparsity(manifest: Mapping[str, Any], precision: str, patterns: tuple[str, 
     found = manifest.get("origin", {}).get("check", {}).get("sparsity")
     if not found:
         return None
-    share = found["int8" if precision == "int8" else "float"]
+    share = found.get(precision, found["float"])
     return Sparsity(found["pattern"], share, found["pattern"] in patterns)
 
 

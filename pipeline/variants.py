@@ -58,7 +58,7 @@ def trained(layout: Layout, recipe: Recipe, variant: str, retrain: bool = False)
 def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: str) -> str:
     """The node that leaves a network made ready for INT8, or "" where the recipe asks for nothing of the kind.
 
-    base: the trained network, which teaches.
+    base: the trained network, which teaches where outputs are logits; with a loss of the recipe's own they may not be.
     """
     recipe, made = layout.recipe, ""
     asked = recipe.quantise
@@ -68,12 +68,14 @@ def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: s
     if asked.qat_epochs:
         rate = recipe.train.learning_rate / QAT_RATE
         schedule = recipe.train.schedule.model_copy(update={"epochs": asked.qat_epochs, "learning_rate": rate})
+        taught = schedule.loss == "cross-entropy"
         parameters = {
             **shared, "metric": recipe.metric.name, "schedule": schedule.model_dump(),
-            "metric_drop": recipe.check.metric_drop, "teacher": network_of(recipe), "temperature": 4.0,
-            "distillation": DISTILLATION,
+            "metric_drop": recipe.check.metric_drop, "teacher": network_of(recipe) if taught else None,
+            "temperature": 4.0, "distillation": DISTILLATION,
         }  # fmt: skip
-        made = layout.add(name, "qat", parameters, {"model": made or network, "teacher": base}, teacher=recipe)
+        given = {"model": made or network, **({"teacher": base} if taught else {})}
+        made = layout.add(name, "qat", parameters, given, teacher=recipe if taught else None)
     return made
 
 

@@ -12,7 +12,11 @@ from typing import BinaryIO, Iterator, List
 SPARSE = ".sparse"
 XZ = ".xz"
 GZ = ".gz"
+MOST_SPARSE = 8 << 20
+"""Bytes of the largest file that has a sparse form: undoing it takes all of the form in memory."""
 _CHUNK = 1 << 20
+# Bytes of the sparse form's bits that are undone at a time: in between they take eighty times their room.
+_BITS = 1 << 13
 # What an xz stream may ask for to be undone; ours ask for the file's size, at most 8 MiB, and a little.
 _MEMORY = 64 << 20
 
@@ -39,20 +43,26 @@ def restored(packed: BinaryIO, suffix: str, size: int) -> Iterator[bytes]:
     Raises Damaged instead of giving a byte more than that; OSError where `packed` can't be read.
     """
     if suffix.startswith(SPARSE):
+        if size > MOST_SPARSE:
+            raise Damaged("no file of more than %d bytes has a sparse form" % MOST_SPARSE)
         form = _bounded(_undone(packed, suffix[len(SPARSE) :]), -(-size // 8) + size)
-        return iter([_filled(b"".join(form), size)])
+        return _filled(b"".join(form), size)
     return _bounded(_undone(packed, suffix), size)
 
 
-def _filled(form: bytes, size: int) -> bytes:
-    """The file that a sparse form stands for."""
+def _filled(form: bytes, size: int) -> Iterator[bytes]:
+    """The file that a sparse form stands for, in pieces."""
     head = -(-size // 8)
-    bits = format(int.from_bytes(form[:head], "big"), "0%db" % (8 * head)) if head else ""
-    values = iter(form[head:])
-    try:
-        return bytes([next(values) if bit == "1" else 0 for bit in bits[:size]])
-    except StopIteration:
-        raise Damaged("it holds fewer bytes than its bits promise") from None
+    if len(form) < head:
+        raise Damaged("it holds fewer bits than the file has bytes")
+    values = iter(memoryview(form)[head:])
+    for start in range(0, head, _BITS):
+        stop = min(start + _BITS, head)
+        bits = format(int.from_bytes(form[start:stop], "big"), "0%db" % (8 * (stop - start)))
+        try:
+            yield bytes([next(values) if bit == "1" else 0 for bit in bits[: size - 8 * start]])
+        except StopIteration:
+            raise Damaged("it holds fewer bytes than its bits promise") from None
 
 
 def _bounded(pieces: Iterator[bytes], most: int) -> Iterator[bytes]:

@@ -114,7 +114,7 @@ def _row(one: Mapping[str, Any], outcome: Mapping[str, Any]) -> list[str]:
         show_metric(metric["name"], metric["value"]) if metric else "-",
         show_ms(_time(one)) if _time(one) else "-",
         show_ratio(Ratio(**ratio)) if ratio else "-",
-        one["trouble"] or state,
+        one["trouble"] or state or one.get("reason") or "",
     ]
 
 

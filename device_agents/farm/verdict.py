@@ -38,6 +38,7 @@ __all__ = [
     "speedup",
 ]
 
+_INTEGER = {"int8": "INT8", "dynamic": "dynamic INT8"}
 _GPU = ("TensorrtExecutionProvider", "CUDAExecutionProvider")
 
 Between = Callable[[str, str], "Ratio | None"]
@@ -207,7 +208,7 @@ def _against(c: Candidate, parent: Candidate) -> Ratio | None:
 
 def _precision(c: Candidate, parent: Candidate) -> str:
     """What to call the precision of an integer variant of a float parent; "" of any other."""
-    return c.precision.upper() if _is_integer(c.precision) and not _is_integer(parent.precision) else ""
+    return _INTEGER.get(c.precision, "") if parent.precision not in _INTEGER else ""
 
 
 def _fewer(c: Candidate, parent: Candidate) -> str:
@@ -276,7 +277,3 @@ def _overlap(one: Candidate, other: Candidate) -> bool:
 
 def _is_base(c: Candidate) -> bool:
     return c.parent is None
-
-
-def _is_integer(precision: str) -> bool:
-    return "int" in precision.lower()

@@ -28,7 +28,7 @@ def worst_difference(reference: Array, other: Array) -> float:
     """Largest |difference| as a share of the reference's standard deviation."""
     import numpy as np
 
-    return float(np.abs(reference - other).max() / max(float(reference.std()), 1e-12))
+    return float(np.abs(reference - other).max() / max(float(reference.std(dtype="float64")), 1e-12))
 
 
 def module_outputs(net: nn.Module, x: Arrays) -> dict[str, Array]:

@@ -77,7 +77,8 @@ class Figures(_Frozen):
     """All that is known of one variant. None: was not, or could not be, measured.
 
     operators, weighted, floats, conversions, partitions, outside: as in pipeline.gate.graph.Graph; integers: whether
-    its weighted operators are meant to compute in integers; elsewhere: the graph was optimised on another machine.
+    its weighted operators are meant to compute in integers, dynamic: with activations that are quantised as they come;
+    elsewhere: the graph was optimised on another machine.
     """
 
     p50_ms: float
@@ -88,6 +89,7 @@ class Figures(_Frozen):
     partitions: int = 0
     outside: int = 0
     integers: bool = False
+    dynamic: bool = False
     elsewhere: bool = False
     dispatch: Dispatch | None = None
     alignment: tuple[Alignment, ...] = ()
@@ -134,11 +136,10 @@ def _left(figures: Figures) -> Cause | None:
         said.append(f"{figures.floats} of {figures.weighted} operators with weights stayed float")
     if extra:
         said.append(f"{figures.conversions} of {figures.operators} operators only convert")
-    return Cause(
-        "conversions",
-        f"{' and '.join(said)} in {_where(figures)}",
-        "quantise so that this runtime fuses it (other activations: int8.activations in the target), or stay in float",
-    )
+    instead = "quantise so that this runtime fuses it (other activations: int8.activations in the target)"
+    if figures.dynamic:
+        instead = "take static INT8 (int8 among quantise.precisions in the recipe)"
+    return Cause("conversions", f"{' and '.join(said)} in {_where(figures)}", f"{instead}, or stay in float")
 
 
 def _partitions(figures: Figures) -> Cause | None:

@@ -31,7 +31,8 @@ def explain(
     """By name, why those of `judgements` that ask for it do not pay; nothing is measured where none does.
 
     bench: on the same device and target, purpose "gate"; device: open; bundles, report: what was judged. Raises
-    nothing that a device may do: what can't be measured is said in the causes and by a warning through bench.note.
+    nothing that a device or a probe may do: what can't be measured is said in the causes and by a warning through
+    bench.note.
     What an invalid report says needs no cause.
     """
     if not report.valid:
@@ -76,8 +77,10 @@ def _measured(questions: Questions, device: AnyDevice, report: Report) -> tuple[
             why_not = f"the probes' measurement is invalid: {'; '.join(probed.problems)}"
         for name, figures in found.items():
             remember(kept_at(bench, report, questions.bundles[name]), figures)
-    except (EdgewrightError, OSError) as error:
-        said = error.what if isinstance(error, EdgewrightError) else error.strerror or str(error)
+    except Exception as error:  # whatever it is: the result that is to be explained stands without
+        said = f"{type(error).__name__}: {error}"
+        if isinstance(error, (EdgewrightError, OSError)):
+            said = error.what if isinstance(error, EdgewrightError) else error.strerror or str(error)
         why_not = f"probing failed: {said}"
         bench.note(f"warning: why variants do not pay was not found out: {said}")
     return found, why_not

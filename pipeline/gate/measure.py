@@ -33,13 +33,14 @@ from pipeline.keeping import keep
 from pipeline.measuring import Bench, Protocol
 from targets.schema import Target
 
-VERSION = 2
+VERSION = 3
 """Of the probes and of what is made of them: other ones don't find these figures."""
 PROTOCOL = Protocol(
     processes=1, blocks=8, samples=8, block_seconds=0.02, warmup_seconds=0.05, memory_passes=1, refuse=False
 )
 USUAL_ALIGNMENT = 8
-INTEGERS = ("int8", "dynamic")
+DYNAMIC = "dynamic"
+INTEGERS = ("int8", DYNAMIC)
 
 
 @dataclass
@@ -85,7 +86,8 @@ class Questions:
             return kit.add(manifest.runtime, activations, layer, count)
 
         main = None
-        if activations and (found := dearest(graph)) is not None:
+        # The probes' integers are static INT8's: what they say of kernels is not true of dynamic ones.
+        if activations and manifest.precision != DYNAMIC and (found := dearest(graph)) is not None:
             layer, count = found
             in_float = kit.add(manifest.runtime, None, layer, REPEATED)
             main = _Main(layer, count, probe(layer, REPEATED), in_float)
@@ -119,6 +121,7 @@ class Questions:
             partitions=graph.partitions,
             outside=graph.outside,
             integers=plan.integers,
+            dynamic=self.bundles[name].manifest.precision == DYNAMIC,
             elsewhere=self.elsewhere,
             dispatch=_dispatch(plan, families(graph), name, timed),
             alignment=tuple(_alignments(plan, timed)),

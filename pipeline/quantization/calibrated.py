@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic
@@ -58,17 +59,17 @@ class _Work(Generic[Model]):
         self.fit, self.held = x[fit], x[held]
         self.reference = form.outputs(None, x)
         self.held_reference = self.reference[held]
+        self.in_float = metric(self.reference, y)
 
     def done(self) -> Quantised[Model]:
         form, settings = self.form, self.settings
         choice = chosen(form, self.x, settings.calibration)
-        model, correction = self._corrected(form.quantised(choice.ranges))
-        bounds, left, alone = self._bounds(model), [], {}
+        model, correction, bounds = self._corrected(form.quantised(choice.ranges))
+        left, alone = [], {}
         if settings.mixed and not bounds["hold"]:
             alone = sensitivity(form, choice.ranges, self.held)
             left = fewest_left(form, choice.ranges, alone, lambda one: self._bounds(one)["hold"])
-            model, correction = self._corrected(form.quantised(choice.ranges, left), left)
-            bounds = self._bounds(model)
+            model, correction, bounds = self._corrected(form.quantised(choice.ranges, left), left)
         outputs = self._outputs_db(model, left)
         report = {
             "method": choice.method,
@@ -90,28 +91,35 @@ class _Work(Generic[Model]):
         }
         return Quantised(model, report)
 
-    def _corrected(self, model: Model, left: Sequence[str] = ()) -> tuple[Model, dict[str, Any] | None]:
-        """The model with its biases corrected where that is better on the held-out samples, and what it brought."""
+    def _corrected(self, model: Model, left: Sequence[str] = ()) -> tuple[Model, dict[str, Any] | None, dict[str, Any]]:
+        """The model with its biases corrected where that is better on the held-out samples, what it brought, and the
+        bounds; one that holds them only without is left as it was."""
         if not self.settings.bias_correction:
-            return model, None
+            return model, None, self._bounds(model)
         made = corrected(self.form, model, self.fit, self.held, self.held_reference, left)
         told = {"layers": list(made.layers), "before_db": _db(made.before), "after_db": _db(made.after)}
-        return made.model, told
+        bounds = self._bounds(made.model)
+        if made.layers and not bounds["hold"] and (plain := self._bounds(model))["hold"]:
+            return model, {**told, "layers": [], "after_db": told["before_db"]}, plain
+        return made.model, told, bounds
 
     def _bounds(self, model: Model) -> dict[str, Any]:
         """The recipe's bounds and what the file does, on all the samples: those held out are too few for a percent.
 
-        Eight-bit ranges can't learn samples by heart; the check step looks at the validation part afterwards.
+        Eight-bit ranges can't learn samples by heart; the check step looks at the validation part afterwards. It alone
+        can tell where the metric of the float file is no number here: labels that stand for none, say.
         """
         outputs, settings = self.form.outputs(model, self.x), self.settings
-        drop = self.metric(self.reference, self.y) - self.metric(outputs, self.y)
-        found = {"metric_drop": drop, "metric_drop_allowed": settings.metric_drop}
-        hold = drop <= settings.metric_drop
+        found, hold = {"metric_drop_allowed": settings.metric_drop}, True
+        if math.isfinite(self.in_float):
+            found["metric_drop"] = self.in_float - self.metric(outputs, self.y)
+            hold = found["metric_drop"] <= settings.metric_drop
         if settings.agreement is not None:
             found["agreement"] = float((outputs.argmax(-1) == self.reference.argmax(-1)).mean())
             found["agreement_asked"] = settings.agreement
             hold = hold and found["agreement"] >= settings.agreement
-        return {"hold": hold, **{name: round(value, 4) for name, value in found.items()}}
+        told = {name: round(value, 4) if math.isfinite(value) else None for name, value in found.items()}
+        return {"hold": hold, **told}
 
     def _outputs_db(self, model: Model, left: Sequence[str]) -> dict[str, float]:
         """SQNR of every layer's own output in the INT8 file, dB: what the layers before it did is in it."""

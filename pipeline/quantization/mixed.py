@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.export.drift import sqnr
 from pipeline.quantization.form import Form, Model
 from pipeline.quantization.ranges import Ranges
-from pipeline.quantization.refusal import NotQuantisable
+from pipeline.quantization.refusal import OutOfBounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,7 +38,7 @@ def fewest_left(
 ) -> list[str]:
     """The layers to leave in float, worst first: as few as make `holds` true of the INT8 file, by bisection.
 
-    None left is known to fail. Raises NotQuantisable where nothing would be INT8.
+    None left is known to fail. Raises OutOfBounds where nothing would be INT8.
     """
     worst = sorted(sensitivities, key=lambda layer: sensitivities[layer])
     fails, enough = 0, len(worst)
@@ -49,7 +49,7 @@ def fewest_left(
         else:
             fails = middle
     if enough == len(worst):
-        raise NotQuantisable(
+        raise OutOfBounds(
             f"INT8 breaks the recipe's bounds as long as any of the {_layers(worst)} is INT8",
             where=f"worst layer: {worst[0]} ({sensitivities[worst[0]]:.1f} dB by itself)" if worst else "quantise",
             remedy='leave "int8" out of the target\'s precisions for this model, or train with quantise.qat_epochs',

@@ -42,4 +42,5 @@ def train_in_int8(run: Run, judge: Judge, calibration: Tensor, scratch: Path, pr
             quant.observe(calibration)
             return judge(network)
 
+        quant.observe(calibration)  # where there is attention, that is known from the first batch on, resumed or not
         return train(replace(run, judge=judged), scratch, progress)

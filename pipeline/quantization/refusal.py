@@ -13,5 +13,9 @@ class BadCalibration(NotQuantisable):
     """Calibration samples that no ranges can be taken from."""
 
 
+class OutOfBounds(NotQuantisable):
+    """INT8 breaks the recipe's bounds however few layers it is of."""
+
+
 class AlreadyQuantised(NotQuantisable):
     """A file that is to be quantised and has been."""

@@ -44,7 +44,8 @@ def allocate(
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+    # numpy takes seeds of 32 bits.
+    sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed % 2**32)
     study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
     for choice in first_choices(space, sensitive):
         study.enqueue_trial(_parameters(space, choice))
@@ -59,7 +60,7 @@ def allocate(
         return found.price.ms, found.lost, found.price.bytes
 
     study.optimize(look, n_trials=trials)
-    left = [one for one in known.values() if not one.choice.nothing]
+    left = [one for one in known.values() if space.rows or not one.choice.nothing]
     return sorted(front(left), key=lambda one: (-one.price.ms, one.lost, one.price.bytes, repr(one.choice)))
 
 
@@ -74,7 +75,8 @@ def first_choices(space: Space, sensitive: Callable[[Choice], float]) -> list[Ch
                 for group in space.groups
             )
             found.append(space.tidy(Choice(tuple(order[:count]), widths)))
-    return [choice for choice in dict.fromkeys(found) if not choice.nothing]
+    # Where rows of embeddings go in any case, they may go alone.
+    return [choice for choice in dict.fromkeys(found) if space.rows or not choice.nothing]
 
 
 def front(proposals: Sequence[Proposal]) -> list[Proposal]:

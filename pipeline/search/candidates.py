@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.build import Builder, Done
-from pipeline.plan import Plan, Variant, make_plan
+from pipeline.build import REFUSALS, Builder, Done
+from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.recipe import Recipe
 from pipeline.search.pricing import Way
 from pipeline.search.space import Choice, Space
@@ -130,11 +130,24 @@ class Workshop:
         just = {name: wanted[variant] for name, variant in (only or {}).items()}
         plan.variants = [
             one
-            for one in plan.variants
+            for one in with_a_base(plan.variants, set(wanted))
             if (key := (one.runtime.name, one.precision)) in wanted.values()
             and key == just.get(_network(plan, one), key)
         ]
-        return plan, self.builder.build(plan, [plan.samples, *(one.bundle for one in plan.variants)])
+        return plan, self._built(plan)
+
+    def _built(self, plan: Plan) -> dict[str, Done]:
+        """All bundles. What one runtime's converter refuses takes only its own variant down."""
+        try:
+            return self.builder.build(plan, [plan.samples, *(one.bundle for one in plan.variants)])
+        except REFUSALS:
+            built = self.builder.build(plan, [plan.samples])
+            for variant in plan.variants:
+                try:
+                    built |= self.builder.build(plan, [variant.bundle])
+                except REFUSALS as error:
+                    built[variant.bundle] = Done(plan.nodes[variant.bundle], None, False, 0.0, error)
+            return built
 
 
 def inherited(recipe: Recipe) -> dict[str, Any]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from edgewright.errors import BadArgument, EdgewrightError
+from pipeline.searching import seconds
 
 LEAST_KB = 1.0
 """No file that a runtime loads is smaller: its header and the names of its inputs and outputs fill half of that."""
-LONGEST_S = 7 * 86_400.0
 
 
 class Contradiction(EdgewrightError):
     """Constraints that nothing can hold at once, or that nothing at all can hold."""
+
+
+class FloorOverBase(Contradiction):
+    """The trained network itself is below the recipe's floor."""
+
+    exit_status = 3
 
 
 @dataclass(frozen=True)
@@ -53,26 +58,21 @@ class Constraints:
 
 def read_budget(text: str) -> float:
     """Seconds of `90s`, `30m`, `2h`, `1h30m` or `90`. Raises BadArgument."""
-    found = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip())
-    seconds = 0.0
-    if found and text.strip():
-        seconds = sum(
-            float(given) * unit for given, unit in zip(found.groups(), (3600.0, 60.0, 1.0), strict=True) if given
-        )
-    if not 1 <= seconds <= LONGEST_S:
+    try:
+        return seconds(text)
+    except ValueError as error:
         raise BadArgument(
-            f"{text!r} is no budget", where="--budget", remedy="give seconds, minutes or hours: --budget 90s, 30m, 2h"
-        )
-    return seconds
+            str(error), where="--budget", remedy="give seconds, minutes or hours: --budget 90s, 30m, 2h"
+        ) from error
 
 
 def check_floor(floor: float, metric: str, base: float, recipe: str) -> None:
     """The trained network must reach the recipe's floor on validation, or nothing made of it may ship.
 
-    Raises Contradiction.
+    Raises FloorOverBase.
     """
-    if base < floor:
-        raise Contradiction(
+    if not base >= floor:
+        raise FloorOverBase(
             f"The trained network reaches {base:.4g} {metric} on validation, below the floor of {floor:g}",
             where=f"metric.floor in {recipe}",
             remedy="lower metric.floor, or train better (epochs and learning_rate of [train]), then search again",

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from device_agents.farm.paired import THRESHOLD, Ratio
+from device_agents.farm.verdict import Candidate, Judgement, fallen_back
+from pipeline.outcome import Measured
 from pipeline.search.constraints import Constraints
 
 
 @dataclass(frozen=True)
 class Entry:
     """One bundle. shrink: the keys of its [[shrink]] table, {} of the trained network; validation: the file's metric
-    there; metric: on the test part, by name and value; speedup: against the base; trouble: why it can't be chosen."""
+    there; metric: on the test part, by name and value; speedup: against the base; trouble: why it can't be chosen;
+    reason, instead: why it does not pay on the device, and what to do about that."""
 
     name: str
     runtime: str
@@ -30,7 +34,10 @@ class Entry:
     energy_mj: float | None = None
     bundle: str | None = None
     digest: str | None = None
+    peak_bytes: int | None = None
     trouble: str | None = None
+    reason: str | None = None
+    instead: str | None = None
     epochs: int | None = None
     predicted_ms: float | None = None
     predicted_validation: float | None = None
@@ -46,6 +53,27 @@ class Entry:
     def ratio(self) -> Ratio:
         """Of the base's time over its own; of the base itself, 1."""
         return Ratio(**self.speedup) if self.speedup else Ratio(1.0, 1.0, 1.0)
+
+
+def entry_of(one: Measured, found: Candidate, said: Judgement) -> Entry:
+    """A variant's figures in the last session, and what was judged of them."""
+    manifest, result = one.manifest or {}, one.result or {}
+    value = found.metric.value if found.metric and math.isfinite(found.metric.value) else None
+    trouble = found.error or fallen_back(found) or None
+    if not trouble and found.metric and value is None:
+        trouble = f"{found.metric.name} is no number on the test part"
+    if not trouble and found.parent and found.latency and not found.speedup:
+        trouble = "too few paired blocks to compare it with the base"
+    loses = said.verdict == "does not pay" and not trouble
+    return Entry(
+        found.name, one.variant.runtime.name, found.precision, {},
+        metric={"name": found.metric.name, "value": value} if found.metric and value is not None else None,
+        p50_ms=found.latency.p50_ms if found.latency else None,
+        speedup=found.speedup.to_json() if found.speedup else None,
+        bytes=manifest.get("bytes"), download=manifest.get("download"), params=manifest.get("params"),
+        macs=manifest.get("macs"), energy_mj=result.get("energy_mj"), peak_bytes=found.peak_bytes,
+        trouble=trouble, reason=said.reason if loses else None, instead=(said.instead or None) if loses else None,
+    )  # fmt: skip
 
 
 def front_of(entries: Sequence[Entry]) -> list[Entry]:
@@ -67,7 +95,7 @@ def _beats(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 def broken(one: Entry, base: Entry, asked: Constraints, floor: float, limits: Mapping[str, float]) -> dict[str, float]:
     """Which constraints an entry breaks, and by how much in relation to what is allowed; {}: it holds them all.
 
-    The drop counts on test and on validation, against the base there. limits: the target's own (ms, bytes, drop).
+    The drop counts on test and on validation, against the base there. limits: the target's (ms, bytes, drop, memory).
     """
     found: dict[str, float] = {}
     if not one.measured or one.metric is None or base.metric is None:
@@ -77,13 +105,14 @@ def broken(one: Entry, base: Entry, asked: Constraints, floor: float, limits: Ma
         drops["validation"] = base.validation - one.validation
     allowed = min(asked.max_drop, limits.get("drop", 1.0))
     for part, drop in drops.items():
-        if drop > allowed + 1e-9:
+        if not drop <= allowed + 1e-9:  # so that no number is none that holds
             found[f"metric lost on {part}"] = (drop - allowed) / max(allowed, 0.002)
-    if one.metric["value"] < floor - 1e-9:
+    if not one.metric["value"] >= floor - 1e-9:
         found["floor"] = (floor - one.metric["value"]) / max(1 - floor, 0.002)
     for key, value, most in (
         ("ms", one.p50_ms, _least(asked.max_ms, limits.get("ms"))),
         ("bytes", one.bytes, _least(asked.max_bytes, limits.get("bytes"))),
+        ("memory", one.peak_bytes, limits.get("memory")),
     ):
         if most is not None and value is not None and value > most:
             found[key] = (value - most) / most

@@ -4,17 +4,22 @@ once; the front among them, and the choice."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from device_agents.bundle import read_bundle
 from device_agents.farm.figures import show_ratio
-from device_agents.farm.paired import latency, speedup
-from pipeline.plan import with_a_base
+from device_agents.farm.report import Report
+from device_agents.farm.verdict import Judgement
+from device_agents.farm.why import explained
+from pipeline.build import Done
+from pipeline.outcome import Measured, judged
+from pipeline.plan import Plan, with_a_base
 from pipeline.search.allocate import Proposal, pick
 from pipeline.search.candidates import Candidate, Trained, by_way
-from pipeline.search.entries import Entry, broken, choose, front_of
-from pipeline.search.looking import laid_out, validation_of
+from pipeline.search.entries import Entry, broken, choose, entry_of, front_of
+from pipeline.search.looking import Answers, laid_out, validation_of
 from pipeline.search.pace import finalists
 from pipeline.search.pricing import errors
 from pipeline.search.rungs import Rungs
@@ -56,57 +61,58 @@ class Finals:
         return tuple(self.rungs.workshop.shrink(Candidate.from_json(one)) for one in content["networks"])
 
     def run(self) -> dict[str, Any]:
-        """What the JSON says of it; noted, so that the test part is looked at once."""
-        return dict(self.rungs.notes.once(NOTE, self._measured))
+        """What the JSON says of it; noted, so that the test part is looked at once.
+
+        What an invalid report says is measured again where the search is typed again.
+        """
+        notes = self.rungs.notes
+        found = notes.read(NOTE)
+        return dict(found if found is not None and found["valid"] else notes.write(NOTE, self._measured()))
 
     def _measured(self) -> dict[str, Any]:
         rungs, candidates = self.rungs, self.candidates()
         plan, built = rungs.workshop.bundles(candidates, self.base.ways)
         folders = laid_out(rungs.looking.project, plan, built)
         plan.variants = with_a_base(plan.variants, set(folders))
+        began = self.spent_s
         report, path, answers = rungs.looking.last(plan, built, folders)
-        results = {result["name"]: result for result in report.results}
-        base_name = next(one.name for one in plan.variants if one.parent is None)
-        shrinks = {one.name: rungs.workshop.shrink(one) for one in candidates}
+        took = self.spent_s - began
+        measured = {one.variant.name: one for one in _beside(plan, built, folders, report, answers)}
+        given, judgements, _ = judged(plan, list(measured.values()))
+        judgements = self._explained(judgements, folders, report, took)
+        found, said = {one.name: one for one in given}, {one.name: one for one in judgements}
         entries: list[Entry] = []
         for candidate in [None, *candidates]:
+            shrink = rungs.workshop.shrink(candidate).model_dump(mode="json", exclude_unset=True) if candidate else {}
             for way, variant in by_way(plan, candidate.name if candidate else "", self.base.ways).items():
-                shrink = shrinks[candidate.name].model_dump(mode="json", exclude_unset=True) if candidate else {}
-                trouble = built[variant.bundle].trouble
-                if variant.name not in folders:
-                    entries.append(Entry(variant.name, variant.runtime.name, variant.precision, shrink,
-                                         trouble=trouble.what if trouble else "not built"))  # fmt: skip
-                    continue
-                bundle, result = read_bundle(folders[variant.name]), results.get(variant.name, {})
-                time = latency(result) if result else None
-                ratio = speedup(results[base_name], result) if result and base_name in results else None
-                metric = answers.metrics.get(variant.name)
-                stray = "the device gives other answers" if variant.name in answers.strays else None
                 priced = candidate and next(
                     one for one in rungs.pricing.all(candidate.choice) if one.way.variant == way
                 )
+                folder = folders.get(variant.name)
                 entries.append(
-                    Entry(
-                        variant.name, variant.runtime.name, variant.precision, shrink,
-                        validation=validation_of(plan, built, variant.name),
-                        metric={"name": metric.name, "value": metric.value} if metric else None,
-                        p50_ms=time.p50_ms if time else None,
-                        speedup=ratio.to_json() if ratio and variant.name != base_name else None,
-                        bytes=bundle.manifest.bytes, download=bundle.manifest.download, params=bundle.manifest.params,
-                        macs=bundle.manifest.macs, energy_mj=result.get("energy_mj"),
-                        bundle=str(folders[variant.name]), digest=bundle.digest,
-                        trouble=result.get("error") or stray, epochs=candidate.epochs if candidate else None,
-                        predicted_ms=priced.ms if priced else None,
+                    replace(
+                        entry_of(measured[variant.name], found[variant.name], said[variant.name]),
+                        shrink=shrink, validation=validation_of(plan, built, variant.name),
+                        bundle=str(folder) if folder else None, digest=folder.name if folder else None,
+                        epochs=candidate.epochs if candidate else None, predicted_ms=priced.ms if priced else None,
                     )
                 )  # fmt: skip
-        content = self._judged(entries, base_name)
+        content = self._judged(entries, next(one.name for one in plan.variants if one.parent is None), report)
         return {
             **content, "networks": [one.to_json() for one in candidates], "report": str(path),
             "problems": report.problems, "valid": report.valid,
             "warnings": [*([] if report.valid else ["INVALID: " + "; ".join(report.problems)]), *report.warnings],
         }  # fmt: skip
 
-    def _judged(self, entries: list[Entry], base_name: str) -> dict[str, Any]:
+    def _explained(
+        self, judgements: list[Judgement], folders: Mapping[str, Path], report: Report, took_s: float
+    ) -> list[Judgement]:
+        """With what the device tells of why they do not pay, where there is time: about what the session took."""
+        if self.spent_s + took_s > self.budget_s:
+            return judgements
+        return explained(judgements, self.rungs.looking.causes(folders, report, judgements))
+
+    def _judged(self, entries: list[Entry], base_name: str, report: Report) -> dict[str, Any]:
         rungs = self.rungs
         base = next(one for one in entries if one.name == base_name)
         limits, floor = rungs.workshop.target.limits, rungs.workshop.recipe.metric.floor
@@ -114,20 +120,27 @@ class Finals:
             key: value
             for key, value in {
                 "ms": limits.latency_ms, "drop": limits.accuracy_drop,
-                "bytes": None if limits.size_kb is None else limits.size_kb * 1000,
+                "bytes": None if limits.size_kb is None else limits.size_kb * 1e3,
+                "memory": None if limits.memory_mb is None else limits.memory_mb * 1e6,
             }.items()
             if value is not None
         }  # fmt: skip
         broke = {one.name: broken(one, base, rungs.asked, floor, allowed) for one in entries}
         chosen, best = choose(entries, base, broke)
+        why = _why(chosen, best, base, broke[best.name])
+        if not report.valid:
+            why = f"{why} (by a report that is invalid)"
+        # What beats the chosen one may break what is asked.
+        front = list(dict.fromkeys([*(one.name for one in front_of(entries)), *([chosen.name] if chosen else [])]))
+        shown = sorted((one for one in entries if one.name in front), key=lambda one: one.p50_ms or 0.0)
         return {
             "met": chosen is not None,
-            "why": _why(chosen, best, base, broke[best.name]),
+            "why": why,
             "chosen": chosen.name if chosen else None,
             "best": best.name,
             "bundle": (chosen or best).bundle,
             "base": base.to_json(),
-            "front": [one.to_json() for one in sorted(front_of(entries), key=lambda one: one.p50_ms or 0.0)],
+            "front": [one.to_json() for one in shown],
             "candidates": [one.to_json() for one in [*entries, *self._others(entries)]],
             "costs_error": errors(rungs.rates),
         }
@@ -153,8 +166,29 @@ class Finals:
         return found
 
 
+def _beside(
+    plan: Plan, built: Mapping[str, Done], folders: Mapping[str, Path], report: Report, answers: Answers
+) -> list[Measured]:
+    """What was built beside what the device said of it, of every variant."""
+    results = {result["name"]: result for result in report.results}
+    found = []
+    for variant in plan.variants:
+        name, trouble = variant.name, built[variant.bundle].trouble
+        if name not in folders:
+            found.append(Measured(variant, None, None, None, trouble.what if trouble else "not built"))
+            continue
+        manifest, result = read_bundle(folders[name]).manifest.model_dump(), results.get(name)
+        missing = None if result else "the device gave no result"
+        found.append(
+            Measured(variant, manifest, result, answers.metrics.get(name), missing, answers.parities.get(name))
+        )
+    return found
+
+
 def _why(chosen: Entry | None, best: Entry, base: Entry, broke: Mapping[str, float]) -> str:
     """One sentence on the outcome."""
+    if chosen is None and "measured" in broke:
+        return f"not met: not even {best.name} could be measured"
     if chosen is None:
         missed = ", ".join(f"{key} by {share:.0%}".replace("%", " %") for key, share in broke.items())
         return f"not met: nothing holds the constraints; nearest is {best.name}" + (

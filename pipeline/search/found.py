@@ -37,6 +37,9 @@ def lines(outcome: Mapping[str, Any]) -> list[str]:
         rows.append([plain(one["name"]), one["runtime"], *_figures(one), chosen])
     said = ["", *aligned(rows)]
     said.append(f"  {plain(outcome['why'])}")
+    for one in outcome.get("candidates", ()):
+        if one.get("instead"):
+            said.append(f"  {plain(one['name'])}: {plain(one['reason'])}; instead: {plain(one['instead'])}")
     said += [f"  warning: {plain(warning)}" for warning in outcome["warnings"]]
     costs = outcome["costs"]
     if costs["entries"]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from device_agents.bundle import read_bundle
+from device_agents.errors import DeviceError
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.paired import latency, speedup
 from device_agents.farm.report import Report
-from device_agents.farm.verdict import Metric
+from device_agents.farm.verdict import Judgement, Metric
+from device_agents.farm.why import Cause, asked
 from edgewright.progress import Progress
 from pipeline.build import Done
 from pipeline.bundles import lay_out
 from pipeline.keeping import keep
 from pipeline.measuring import Bench, Protocol
+from pipeline.parity import Parity
 from pipeline.plan import Plan
 from pipeline.project import Project
 from pipeline.session import Session
@@ -74,16 +77,32 @@ class Looking:
             filed = keep(self.project, report, self.note)
             metrics, parities = session.answers(device, report)
         path = filed.path or self.project.state / "reports" / f"{report.id}.json"
-        strays = {name: parity for name, parity in parities.items() if not parity.same}
-        return report, path, Answers(metrics, tuple(strays))
+        return report, path, Answers(metrics, parities)
+
+    def causes(
+        self, folders: Mapping[str, Path], report: Report, judgements: Sequence[Judgement]
+    ) -> Mapping[str, Cause]:
+        """By variant, why it does not pay, as the device shows it; {} where it is not there to be asked."""
+        bundles = {name: read_bundle(folders[name]) for name in asked(judgements) if name in folders}
+        if not bundles:
+            return {}
+        from pipeline.gate import explain
+
+        bench = replace(self.bench, purpose="gate")
+        try:
+            with bench.open() as device:
+                return explain(bench, device, bundles, report, judgements)
+        except DeviceError as error:
+            self.note(f"warning: why variants do not pay was not found out: {error.what}")
+            return {}
 
 
 @dataclass(frozen=True)
 class Answers:
-    """metrics: by variant, on the test part; strays: variants whose answers there are not those that were checked."""
+    """By variant: the metric on the test part; what the device answered beside what was checked here."""
 
     metrics: Mapping[str, Metric]
-    strays: Sequence[str]
+    parities: Mapping[str, Parity]
 
 
 def behind(
@@ -110,8 +129,9 @@ def laid_out(project: Project, plan: Plan, built: Mapping[str, Done]) -> dict[st
 def validation_of(plan: Plan, built: Mapping[str, Done], name: str) -> float | None:
     """What the check step found a variant's file to reach on the validation part."""
     variant = next(one for one in plan.variants if one.name == name)
-    check = built[variant.check].artifact
-    if check is None:
+    check = built.get(variant.check)  # none where the export before it was refused
+    if check is None or check.artifact is None:
         return None
-    found = check.summary.get(f"metric_{variant.precision}", check.summary.get("metric_float"))
+    summary = check.artifact.summary
+    found = summary.get(f"metric_{variant.precision}", summary.get("metric_float"))
     return None if found is None else float(found)

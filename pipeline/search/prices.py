@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.search.looking import Looking
@@ -22,21 +22,32 @@ NOTE = "costs"
 
 @dataclass
 class Measured:
-    """A table of costs; where it lacks a kind of layer, the rule of thumb answers for the whole network."""
+    """A table of costs. Where it lacks a kind of layer the rule of thumb answers, brought to the table's scale; for all
+    networks, where the table can't say what the whole one takes."""
 
     table: Prices
     thumb: Thumb
-    gaps: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        whole = self.thumb.whole
+        self._scales = {
+            precision: told / self.thumb.predict(whole, precision)
+            for precision in self.thumb.ms
+            if (told := self._told(whole, precision)) is not None
+        }
 
     def predict(self, layers: Sequence[Layer], precision: str) -> float:
+        scale = self._scales.get(precision)
+        told = self._told(layers, precision) if scale is not None else None
+        return self.thumb.predict(layers, precision) * (scale or 1.0) if told is None else told
+
+    def _told(self, layers: Sequence[Layer], precision: str) -> float | None:
         from pipeline.costs.table import NotMeasured
 
-        if precision not in self.gaps:
-            try:
-                return self.table.predict(layers, precision)
-            except NotMeasured:
-                self.gaps.add(precision)
-        return self.thumb.predict(layers, precision)
+        try:
+            return self.table.predict(layers, precision)
+        except NotMeasured:
+            return None
 
 
 def prices_for(
@@ -96,7 +107,7 @@ def _table(
     notes: Notes,
 ) -> dict[str, Any]:
     """The table of one runtime as JSON: the whole network's own layers first, then the grid around them."""
-    from pipeline.costs.measure import SHORT, measure_costs
+    from pipeline.costs.measure import SHORT, CostsNotMeasured, measure_costs
     from pipeline.costs.points import grid, points
 
     anyway = replace(SHORT, refuse=False)  # a busy device is said at the end; what is chosen is measured again
@@ -117,7 +128,10 @@ def _table(
         known = {one.key for one in table.entries}
         if notes.spent_s > until and not known.issuperset(lot):
             break
-        table = measure_costs(looking.bench, device, lot, told, protocol=anyway)
+        try:
+            table = measure_costs(looking.bench, device, lot, told, protocol=anyway)
+        except CostsNotMeasured:
+            break  # what was measured until then counts
     asked = {layer for layer, _ in wanted}
     content = table.to_json()
     content["entries"] = [one.to_json() for one in table.entries if one.layer is None or one.layer in asked]

@@ -78,12 +78,14 @@ class Pricing:
     prices: Mapping[str, Prices]
     seen: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     _known: dict[Choice, Price] = field(default_factory=dict)
+    _timed: dict[tuple[Choice, str], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         whole = self.space.left(Choice())
         self._operators = len(whole)
         self._whole = {way.variant: self._raw(whole, way) for way in self.ways}
-        self._params = self.space.size(Choice()).params
+        # With all rows of its embeddings, as the trained network's file has them.
+        self._params = sum(math.prod(sizes) for sizes in self.space.tensors.values())
 
     def best(self, choice: Choice) -> Price:
         """The fastest way."""
@@ -92,17 +94,19 @@ class Pricing:
         return self._known[choice]
 
     def all(self, choice: Choice) -> list[Price]:
-        """Every way's price, the ways in order."""
+        """Every way's price, the ways in order; the time as it was measured, where a whole model of it was."""
         layers = self.space.left(choice)
         params = self.space.size(choice).params
         operators = len(layers) / max(1, self._operators)
-        return [Price(self._ms(layers, way), self._bytes(params, operators, way), way) for way in self.ways]
+        times = [self._timed.get((choice, way.variant)) or self._ms(layers, way) for way in self.ways]
+        return [Price(ms, self._bytes(params, operators, way), way) for ms, way in zip(times, self.ways, strict=True)]
 
     def learn(self, choice: Choice, variant: str, ms: float) -> None:
         """A whole model of this choice took `ms`."""
         way = next(way for way in self.ways if way.variant == variant)
         predicted = self._raw(self.space.left(choice), way) / self._whole[variant]
         self.seen.setdefault(variant, []).append((predicted, ms / way.ms))
+        self._timed[choice, variant] = ms
         self._known.clear()
 
     def _raw(self, layers: Sequence[Layer], way: Way) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.build import StepFailed
 from pipeline.pruning.plan import PlanMismatch
 from pipeline.pruning.proven import WrongCut
 from pipeline.pruning.selection import ImpossibleRatio
@@ -162,6 +163,10 @@ class Rungs:
             except BudgetSpent:
                 content = Trained(candidate, None, 0.0, OVER).to_json()
             except SPOILT as error:
+                content = Trained(candidate, None, 0.0, error.what).to_json()
+            except StepFailed as error:
+                if isinstance(error.__cause__, MemoryError | OSError):
+                    raise  # there may be room the next time
                 content = Trained(candidate, None, 0.0, error.what).to_json()
             finally:
                 self.watched.until = None

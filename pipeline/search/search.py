@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_agents.errors import DeviceError
 from device_agents.farm import searchpage
-from device_agents.farm.inventory import DeviceEntry, Inventory
+from device_agents.farm.inventory import STAND_IN, DeviceEntry, Inventory
 from edgewright.errors import EdgewrightError
 from edgewright.files import alone, canonical_json, pretty_json, sha256_bytes, write_atomically
 from edgewright.progress import Progress, Silent
@@ -69,7 +70,8 @@ def run(
 
     device: a name in farm.toml, None for the target's first; budget_s: seconds, also for what is built; prices: by
     runtime, measured if not given. The same search typed again goes on, or gives what it found.
-    Raises Contradiction, NothingToRemove, NoRealDevice, SearchCutOff, and what building and measuring raise.
+    Raises Contradiction, NothingToRemove, NoRealDevice, BaseNotMeasured, SearchCutOff, and what building and measuring
+    raise.
     """
     entry = Inventory.read(project.farm_file).choose(target.name, device)
     refuse(entry)
@@ -94,7 +96,7 @@ def refuse(entry: DeviceEntry) -> None:
         raise NoRealDevice(
             f"{entry.name} is emulated: its times mean nothing, so no search can go by them.",
             where="--device",
-            remedy="name a real device, or host for this machine; ./inv deploy says whether the answers are the same",
+            remedy=f"name a real device, or {STAND_IN!r}; ./inv deploy says whether the answers are the same",
         )
 
 
@@ -115,9 +117,9 @@ class Search:
     given: Mapping[str, Prices] | None = None
     warnings: list[str] = field(default_factory=list)
 
-    @property
+    @cached_property
     def folder(self) -> Path:
-        """Where it remembers: by all that it was asked, and the code that answers."""
+        """Where it remembers: by all that it was asked, the code that answers, and what its names stand for."""
         question = {
             "recipe": self.recipe.model_dump(mode="json", exclude={"folder", "teachers"}),
             "target": self.target.model_dump(mode="json"),
@@ -126,6 +128,7 @@ class Search:
             "budget_s": self.budget_s,
             "seed": self.seed,
             "code": code_of(Path(__file__)),
+            "base": {name: node.fingerprint for name, node in self._base_plan({}).nodes.items()},
         }
         return self.project.state / "searches" / sha256_bytes(canonical_json(question))[:16]
 
@@ -163,10 +166,14 @@ class Search:
         return self._found(Finals(rungs, base, self.budget_s), base, entries)
 
     def _base(self, watched: Watched, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:
+        plan = self._base_plan(without)
+        return plan, build_base(self.recipe, plan, builder(self.project, plan, watched, self.say, self.note))
+
+    def _base_plan(self, without: Mapping[str, str]) -> Plan:
+        """The trained network's; its fingerprints tell weights, data and a factory that are others now."""
         from pipeline.plan import make_plan
 
-        plan = make_plan(self.recipe.model_copy(update={"shrink": ()}), self.target, without=without)
-        return plan, build_base(self.recipe, plan, builder(self.project, plan, watched, self.say, self.note))
+        return make_plan(self.recipe.model_copy(update={"shrink": ()}), self.target, without=without)
 
     def _pricing(self, space: Space, base: Base, looking: Looking, notes: Notes) -> tuple[Pricing, int]:
         """What layers cost here: measured, or by rule of thumb where they can't be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def sensitivity(trial: Trial, notes: Notes, seconds: float, tick: Callable[[], N
         notes.write(NOTE, content)
     for key, choice in tries.items():
         if key not in lost:
-            lost[key] = content["base"] - trial.judge(trial.without(choice), samples)
+            left = trial.judge(trial.without(choice), samples)
+            # A correlation, say, is no number where all answers are the same: then all is lost.
+            lost[key] = content["base"] - left if math.isfinite(left) else abs(content["base"])
             notes.write(NOTE, content)
         tick()
     return _read(trial.space, lost)
@@ -108,7 +111,9 @@ def _samples(trial: Trial, seconds: float) -> int:
     began = time.monotonic()
     trial.judge(trial.network, LEAST)
     each = max(1e-6, (time.monotonic() - began) / LEAST)
-    return max(LEAST, min(MOST, int(0.7 * seconds / each)))
+    began = time.monotonic()
+    trial.without(Choice())
+    return max(LEAST, min(MOST, int((0.7 * seconds - (time.monotonic() - began)) / each)))
 
 
 def _read(space: Space, lost: Mapping[str, float]) -> Sensitivity:

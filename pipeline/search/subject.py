@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from device_agents.bundle import read_bundle
+from edgewright.errors import EdgewrightError
 from edgewright.progress import Silent
 from pipeline import data, network
 from pipeline.build import Builder, Done
@@ -32,6 +33,10 @@ SETTLING = 512
 PREPARING = ("export", "quantise", "reduce", "check", "ort", "bundle")
 
 
+class BaseNotMeasured(EdgewrightError):
+    """The device gave no time of the trained network, so there is nothing to compare with."""
+
+
 @dataclass(frozen=True)
 class Base:
     """validation: the network's metric there; variant: the base that all are compared with; ways: measured;
@@ -54,7 +59,7 @@ def build_base(recipe: Recipe, plan: Plan, builder: Builder) -> dict[str, Done]:
 
 
 def measure_base(plan: Plan, built: dict[str, Done], looking: Looking, notes: Notes) -> Base:
-    """Every bundle of the trained network in one session; noted."""
+    """Every bundle of the trained network in one session; noted. Raises BaseNotMeasured, DeviceError."""
 
     def make() -> dict[str, Any]:
         folders = laid_out(looking.project, plan, built)
@@ -65,6 +70,12 @@ def measure_base(plan: Plan, built: dict[str, Done], looking: Looking, notes: No
         variants = [one for one in with_a_base(plan.variants, set(folders)) if one.name in folders]
         began = notes.spent_s
         times = looking.short(variants[0].name, folders)
+        if variants[0].name not in times:
+            raise BaseNotMeasured(
+                f"{looking.entry.name} gave no time of {variants[0].name}",
+                where=variants[0].runtime.name,
+                remedy="./inv deploy says what the device answered",
+            )
         ways = []
         for variant in variants:
             manifest = read_bundle(folders[variant.name]).manifest

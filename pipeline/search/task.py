@@ -10,7 +10,7 @@ from pipeline.recipe import read_recipe
 from pipeline.search.constraints import Constraints, read_budget
 from targets.schema import read_target
 
-MET, NOT_MET = 0, 3
+MET, NOT_MET, INVALID = 0, 3, 4
 
 
 def shrink(
@@ -25,7 +25,8 @@ def shrink(
     json_file: str | None = None,
     dry_run: bool = False,
 ) -> int:
-    """Exit status: 0 where the constraints are met, 3 where the best that was found does not. max_drop: points.
+    """Exit status: 0 where the constraints are met, 3 where the best that was found does not hold them, 4 where the
+    last session's report is invalid: the same search typed again takes it again. max_drop: points.
 
     Raises EdgewrightError.
     """
@@ -51,4 +52,6 @@ def shrink(
     print("\n".join([*lines(shown), *recipe_lines(found.outcome)]), flush=True)
     if json_file:
         write_told(json_file, found.outcome)
+    if not found.outcome["valid"]:
+        return INVALID
     return MET if found.met else NOT_MET

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +11,7 @@ from pipeline.distillation.lesson import Together, teaching
 from pipeline.quantization.qat import in_int8, train_in_int8
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 from pipeline.steps.train import count, loss_function, percent, validation_metric
-from pipeline.training import Run, Schedule
+from pipeline.training import Run, Schedule, TrainingFailed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,7 +43,7 @@ class Qat(Step[QatParameters]):
     """From `model` and `teacher`, leaves the network, in float, whose INT8 does better, and its plan.
 
     Zeros of the plan are held. The epoch is chosen on validation by the metric in simulated INT8; where no training is
-    needed, or none of its epochs is better, the weights are left as they are. Raises TrainingFailed, WrongTeacher.
+    needed, or it fails, or none of its epochs is better, the weights are left as they are. Raises WrongTeacher.
     """
 
     name: ClassVar[str] = "qat"
@@ -63,9 +64,13 @@ class Qat(Step[QatParameters]):
         value = judge(net)
         before = after = in_int8(net, judge, calibration)
         result: TrainResult | None = None
+        failed = ""
         if not value - before <= parameters.metric_drop:
-            result = _trained(net, plan, parts, calibration, inputs, parameters, work)
-            if result.best is not None and not result.best <= before:
+            try:
+                result = _trained(net, plan, parts, calibration, inputs, parameters, work)
+            except TrainingFailed as error:  # there is a network without it
+                failed = error.what
+            if result and result.best is not None and (result.best > before or math.isnan(before)):
                 after = result.best
                 value = judge(net)
             else:
@@ -77,7 +82,7 @@ class Qat(Step[QatParameters]):
             "int8_after": after,
             "best_epoch": result.best_epoch if result else None,
             "history": [list(epoch) for epoch in result.history] if result else [],
-            "figure": _figure(judged=(value, before, after), result=result, parameters=parameters),
+            "figure": _figure((value, before, after), result, failed, parameters),
         }
 
 
@@ -128,9 +133,13 @@ def _lesson(
     )
 
 
-def _figure(judged: tuple[float, float, float], result: TrainResult | None, parameters: QatParameters) -> str:
-    """judged: the metric on validation in float, in INT8 before and in INT8 now."""
+def _figure(
+    judged: tuple[float, float, float], result: TrainResult | None, failed: str, parameters: QatParameters
+) -> str:
+    """judged: the metric on validation in float, in INT8 before and in INT8 now; failed: why there is no result."""
     value, before, after = judged
+    if failed:
+        return f"left as it was: {percent(parameters.metric, before)} in INT8 on validation; {failed}"
     epochs = count(parameters.schedule.epochs - parameters.schedule.begin, "epoch")
     if result is None:
         lost = max(value - before, 0.0)

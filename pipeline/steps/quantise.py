@@ -12,8 +12,10 @@ from pipeline.export.size import download_size, file_size
 from pipeline.export.to_onnx import tensors_of
 from pipeline.metrics import metric
 from pipeline.quantization.calibrated import Quantised, Settings, quantised
+from pipeline.quantization.refusal import OutOfBounds
 from pipeline.quantization.static import OnnxForm
 from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
+from pipeline.steps.checking import CheckFailed
 from pipeline.steps.export import MODEL, NAMED
 
 if TYPE_CHECKING:
@@ -79,7 +81,10 @@ class Quantise(Step[QuantiseParameters]):
 
 
 def calibrated(form: Form[Model], parameters: CalibrationParameters, work: Work) -> Quantised[Model]:
-    """INT8 of `form`'s file as `parameters` ask, with its report written. Raises NotQuantisable, BadCalibration."""
+    """INT8 of `form`'s file as `parameters` ask, with its report written.
+
+    Raises NotQuantisable, BadCalibration; CheckFailed where the recipe's bounds can't be held.
+    """
     part = data.load(parameters.data, work.places).calibration.first(parameters.samples)
     settings = Settings(
         parameters.calibration,
@@ -88,7 +93,10 @@ def calibrated(form: Form[Model], parameters: CalibrationParameters, work: Work)
         parameters.metric_drop,
         parameters.agreement if parameters.metric == "top-1" else None,
     )
-    made = quantised(form, part.x, part.y, settings, metric(parameters.metric, work.places.recipe))
+    try:
+        made = quantised(form, part.x, part.y, settings, metric(parameters.metric, work.places.recipe))
+    except OutOfBounds as error:  # what the check would find; no trouble of the runtime's
+        raise CheckFailed(error.what, where=error.where, remedy=error.remedy) from error
     (work.out / REPORT).write_bytes(pretty_json(made.report))
     return made
 

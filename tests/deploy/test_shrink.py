@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cli import BOARD, ROOT, Ended, environment
+from tests.deploy.cli import BOARD, FINISHED, ROOT, Ended, environment
 
 CALL = """
 import sys
@@ -60,7 +60,8 @@ def _plans(state: Path) -> list[str]:
 @pytest.mark.slow
 def test_shrink_meets_what_is_asked_and_a_second_time_measures_nothing(tmp_path: Path) -> None:
     ended, found = _shrink(tmp_path / "state", max_drop=5.0)
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
+    assert found["valid"] == (ended.status == 0)
     assert set(found) >= KEYS
     assert found["schema"] == "edgewright-shrink/1"
     assert found["met"]
@@ -68,12 +69,13 @@ def test_shrink_meets_what_is_asked_and_a_second_time_measures_nothing(tmp_path:
     assert found["base"]["metric"]["value"] - chosen["metric"]["value"] <= 0.05 + 1e-9
     assert Path(chosen["bundle"]).is_dir()
     assert Path(found["page"]).is_file()
-    reports = len(list((tmp_path / "state" / "reports").glob("*.json")))
+    reports, plans = len(list((tmp_path / "state" / "reports").glob("*.json"))), _plans(tmp_path / "state")
     again, same = _shrink(tmp_path / "state", max_drop=5.0)
-    assert again.status == 0
-    assert same["chosen"] == found["chosen"]
-    assert same["front"] == found["front"]
-    assert len(list((tmp_path / "state" / "reports").glob("*.json"))) == reports
+    assert again.status in FINISHED
+    assert _plans(tmp_path / "state") == plans
+    if found["valid"]:  # an invalid report is taken again
+        assert same["front"] == found["front"]
+        assert len(list((tmp_path / "state" / "reports").glob("*.json"))) == reports
 
 
 @pytest.mark.slow
@@ -88,7 +90,7 @@ def test_killed_shrink_goes_on_with_the_same_plan(tmp_path: Path) -> None:
     plans, spent = _plans(state), json.loads(next(state.glob("searches/*/spent.json")).read_text())["seconds"]
     assert plans
     ended, found = _shrink(state, max_drop=5.0)
-    assert ended.status == 0, ended.text
+    assert ended.status in FINISHED, ended.text
     assert _plans(state)[: len(plans)] == plans
     assert len(list(state.glob("searches/*/spent.json"))) == 1
     assert found["spent_s"] > spent
@@ -97,7 +99,7 @@ def test_killed_shrink_goes_on_with_the_same_plan(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_cannot_be_met_ends_with_the_best_found(tmp_path: Path) -> None:
     ended, found = _shrink(tmp_path / "state", max_drop=0.0, max_ms=0.000001)
-    assert ended.status == 3, ended.text
+    assert ended.status == (3 if found["valid"] else 4), ended.text
     assert not found["met"]
     assert found["chosen"] is None
     assert found["front"]

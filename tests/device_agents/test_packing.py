@@ -66,5 +66,5 @@ def test_large_file_is_packed_by_what_its_middle_is_best_in(monkeypatch: pytest.
     packed = pack(data)
     assert packed.suffix == SPARSE + XZ
     assert back(packed, len(data)) == data
-    monkeypatch.setattr(packing, "_MOST_SPARSE", 70_000)
+    monkeypatch.setattr(packing, "MOST_SPARSE", 70_000)
     assert pack(data).suffix == XZ

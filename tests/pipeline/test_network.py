@@ -28,6 +28,7 @@ from torch import nn
 def good(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 def fails(): raise RuntimeError("no such device")
 def nothing(): return None
+def done(): return torch.ao.quantization.quantize_dynamic(good())
 def wants(depth): return nn.Linear(depth, 2)
 
 class Pair(nn.Module):
@@ -60,6 +61,7 @@ def test_original_is_seeded(folder: Path) -> None:
     [
         (_spec("fails"), NotFound, "It raised RuntimeError: no such device"),
         (_spec("nothing"), BadNetwork, "returned NoneType, no torch module"),
+        (_spec("done"), BadNetwork, "quantised already: 1"),
         (_spec("wants"), NotFound, "TypeError"),
         (_spec("wants", deep=3), NotFound, "TypeError"),
         (_spec("missing"), NotFound, "has no 'missing'"),

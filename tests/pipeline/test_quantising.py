@@ -28,6 +28,14 @@ def test_made_ready_for_int8_only_int8_comes_from_it(tmp_path: Path) -> None:
     assert nodes["int8/export"].inputs == {"model": "trained/qat"}
 
 
+def test_qat_is_taught_only_where_outputs_are_logits(tmp_path: Path) -> None:
+    (tmp_path / "loss.py").write_text("def squares(outputs, targets):\n    return ((outputs - targets) ** 2).mean()\n")
+    recipe = RECIPE.replace("[train]\n", '[train]\nloss = "loss.py:squares"\n') + TABLE + "qat_epochs = 1\n"
+    qat = plan_of(recipe, tmp_path).nodes["trained/qat"]
+    assert qat.inputs == {"model": "trained/train"}
+    assert qat.parameters["teacher"] is None
+
+
 @pytest.mark.parametrize("key", ['calibration = "minmax"', "samples = 64", "bias_correction = false", "mixed = false"])
 def test_how_int8_is_made_is_in_its_fingerprint_and_in_no_other(key: str, tmp_path: Path) -> None:
     before = plan_of(RECIPE, tmp_path / "a").nodes

@@ -70,6 +70,23 @@ def test_sparse_form_that_promises_more_bytes_than_it_has_is_damaged() -> None:
         _restored(gzip.compress(b"\xff\xff" + bytes(9)), SPARSE + GZ, 16)
 
 
+def test_sparse_form_with_fewer_bits_than_the_file_has_bytes_is_damaged() -> None:
+    with pytest.raises(Damaged, match="fewer bits"):
+        _restored(gzip.compress(b"\0"), SPARSE + GZ, 16)
+
+
+def test_sparse_form_of_many_pieces_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore, "_BITS", 7)
+    pieces = list(restored(io.BytesIO(PACKED[SPARSE + XZ]), SPARSE + XZ, len(DATA)))
+    assert len(pieces) > 2 and b"".join(pieces) == DATA
+
+
+def test_sparse_form_of_more_than_is_ever_made_is_damaged_before_it_takes_memory() -> None:
+    bomb = lzma.compress(bytes(20_000_000))
+    with pytest.raises(Damaged, match="has a sparse form"):
+        _restored(bomb, SPARSE + XZ, restore.MOST_SPARSE + 1)
+
+
 def test_unknown_packing_is_damaged() -> None:
     with pytest.raises(Damaged, match=r"not known here: \.zst"):
         _restored(b"", ".zst")

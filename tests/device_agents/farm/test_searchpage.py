@@ -53,6 +53,12 @@ def test_every_candidate_with_figures_is_in_the_picture() -> None:
     assert chart.floor > fast.y
 
 
+def test_why_a_candidate_does_not_pay_stands_in_its_row() -> None:
+    slow = _entry("slow", 2.0, 0.93, reason=f"slower: {EVIL}")
+    text = searchpage.render(_outcome(candidates=[slow]))
+    assert "<td>slower: &lt;script&gt;" in text
+
+
 def test_a_search_without_figures_has_a_page_too() -> None:
     failed = _entry("failed", None, None, trouble="it failed")
     nothing = _outcome(candidates=[failed], front=[], chosen=None, met=False, base=failed)

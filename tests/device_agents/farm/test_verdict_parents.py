@@ -50,6 +50,16 @@ def test_judge_never_ships_a_file_that_is_larger_than_what_it_came_from() -> Non
     assert _judge(_candidate("trained@other", 2.0, bytes=100_001, stage=False))[1] == "trained@other"
 
 
+def test_judge_calls_dynamic_int8_by_its_name_and_asks_why() -> None:
+    judged, _ = _judge(_candidate("dynamic", 0.8, precision="dynamic", bytes=30_000))
+    assert judged["dynamic"].reason == "dynamic INT8 is slower here (0.80x of trained)"
+    assert judged["dynamic"].against == "trained"
+    cut = _candidate("cut", 2.0, bytes=30_000)
+    judged, shipped = _judge(cut, _candidate("cut+dynamic", 2.0, of_parent=1.0, parent="cut", precision="dynamic"))
+    assert shipped == "cut"
+    assert judged["cut+dynamic"].reason == "dynamic INT8 gains no time here (1.00x of cut) and no size"
+
+
 def test_judge_lets_what_has_no_pairs_with_its_parent_not_pay() -> None:
     cut, int8 = _candidate("cut", 1.5), _candidate("cut+int8", 3.0, parent="cut", precision="int8", bytes=20_000)
     judged, shipped = _judge(cut, replace(int8, speedup_parent=None))

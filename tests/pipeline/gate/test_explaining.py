@@ -15,7 +15,7 @@ from device_agents.farm.candidate import Judgement
 from device_agents.farm.inventory import DeviceEntry, stand_in
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
-from pipeline.gate import Cause, explain
+from pipeline.gate import Cause, explain, probes
 from pipeline.gate import measure as measuring
 from pipeline.gate.layers import Layer
 from pipeline.gate.onnx_probe import onnx_chain
@@ -134,6 +134,16 @@ def test_figures_of_others_are_not_taken(
     assert len(device.asked) == 2
 
 
+def test_figures_of_another_file_are_not_taken(
+    bench: Bench, bundles: dict[str, Bundle], device: Made, tmp_path: Path
+) -> None:
+    _cause(bench, bundles)
+    file = tmp_path / "longer.onnx"
+    file.write_bytes(onnx_chain(Layer("convolution", 16, 16, (3, 3), height=8, width=8), 21))
+    _cause(bench, {"slow": write_bundle(tmp_path / "longer", file, tiny_manifest("slow"))})
+    assert len(device.asked) == 2
+
+
 def test_damaged_figures_are_measured_again(bench: Bench, bundles: dict[str, Bundle], device: Made) -> None:
     _cause(bench, bundles)
     (kept,) = (bench.project.state / "gate").iterdir()
@@ -157,6 +167,31 @@ def test_device_that_vanishes_costs_a_warning_and_no_more(
     cause = _cause(_bench(tmp_path, stand_in("host"), notes=notes), bundles)
     assert cause == Cause("unknown", "no cause found: probing failed: The connection to kitchen-pi broke")
     assert notes == ["warning: why variants do not pay was not found out: The connection to kitchen-pi broke"]
+
+
+def test_probe_that_cannot_be_made_costs_a_warning_and_no_more(
+    tmp_path: Path, bundles: dict[str, Bundle], device: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*given: Any) -> bytes:
+        raise ValueError("no such layer")
+
+    monkeypatch.setattr(probes, "onnx_chain", fails)
+    notes: list[str] = []
+    cause = _cause(_bench(tmp_path, stand_in("host"), notes=notes), bundles)
+    assert cause == Cause("unknown", "no cause found: probing failed: ValueError: no such layer")
+    assert len(notes) == 1 and not device.asked
+
+
+@pytest.mark.parametrize(("precision", "asked"), [("int8", True), ("dynamic", False)])
+def test_static_kernels_are_no_proof_against_dynamic_int8(
+    bench: Bench, bundles: dict[str, Bundle], device: Made, precision: str, asked: bool
+) -> None:
+    made = bundles["slow"]
+    manifest = made.manifest.model_copy(update={"precision": precision})
+    bundles["slow"] = write_bundle(made.folder.parent / precision, made.model_file, manifest)
+    cause = _cause(bench, bundles)
+    assert any("float32: 4 x" in name for name in device.asked[0]) is asked
+    assert ("take static INT8" in cause.instead) is not asked
 
 
 def test_invalid_probes_show_nothing_and_are_not_remembered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pipeline.export.drift import sqnr
 from pipeline.quantization.correction import corrected
@@ -43,6 +44,18 @@ def test_correction_never_makes_the_outputs_worse() -> None:
     assert made.after >= made.before
     if not made.layers:
         assert made.model == model
+
+
+def test_shift_that_makes_the_outputs_worse_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = _rounded_one_way()
+    model = form.quantised(extremes(form.activations(FIT)))
+    really = form.shifted
+    monkeypatch.setattr(
+        form, "shifted", lambda model, shifts: really(model, {one: by + 10 for one, by in shifts.items()})
+    )
+    made = corrected(form, model, FIT, HELD, form.outputs(None, HELD))
+    assert made.layers == () and made.model == model
+    assert made.after == made.before
 
 
 def test_layers_left_in_float_are_not_corrected() -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.metrics import top1
+from pipeline.quantization import calibrated
 from pipeline.quantization.calibrated import Settings, quantised
+from pipeline.quantization.correction import Corrected
 from pipeline.quantization.mixed import sensitivity
 from pipeline.quantization.ranges import extremes
-from pipeline.quantization.refusal import AlreadyQuantised, BadCalibration, NotQuantisable
+from pipeline.quantization.refusal import AlreadyQuantised, BadCalibration, OutOfBounds
 from pipeline.quantization.static import OnnxForm
 from tests.pipeline.quantization import handmade
 
@@ -73,10 +75,32 @@ def test_nothing_is_left_in_float_where_the_bounds_hold() -> None:
 
 def test_bounds_that_only_float_would_hold_are_refused() -> None:
     form = _form()
-    with pytest.raises(NotQuantisable, match="as long as any of the 3 layers is INT8") as caught:
+    with pytest.raises(OutOfBounds, match="as long as any of the 3 layers is INT8") as caught:
         quantised(form, X, _labels(form), Settings(metric_drop=-0.5), top1)
     assert "worst layer: " in caught.value.where
     assert caught.value.remedy
+
+
+def test_labels_that_the_metric_makes_nothing_of_leave_it_to_the_check() -> None:
+    form = _form()
+    report = quantised(form, X, _labels(form), Settings(), lambda outputs, y: float("nan")).report
+    assert report["bounds"]["hold"] is True and "metric_drop" not in report["bounds"]
+    with pytest.raises(OutOfBounds):  # a metric that INT8 alone has none of
+        scores = iter([0.9])
+        quantised(form, X, _labels(form), Settings(), lambda outputs, y: next(scores, float("nan")))
+
+
+def test_correction_that_breaks_the_bounds_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    form = _form()
+
+    def broken(form: OnnxForm, model: Any, *_: Any) -> Corrected[Any]:
+        return Corrected(form.shifted(model, {"head": np.array([0, 0, 0, 100.0])}), ("head",), 20.0, 21.0)
+
+    monkeypatch.setattr(calibrated, "corrected", broken)
+    made = quantised(form, X, _labels(form), Settings("minmax"), top1)
+    assert made.report["bounds"]["hold"] is True
+    assert made.report["bias_correction"] == {"layers": [], "before_db": 20.0, "after_db": 20.0}
+    assert not any(layer["float"] for layer in made.report["layers"])
 
 
 def test_the_same_samples_give_the_same_file_and_report() -> None:

@@ -13,6 +13,7 @@ from torch import nn
 from edgewright.progress import Silent
 from models.data.parts import Part
 from pipeline.distillation import logits_of
+from pipeline.quantization.fakequant import FakeQuant
 from pipeline.quantization.qat import in_int8, train_in_int8
 from pipeline.training import Run, Schedule, cross_entropy, train
 from tests.pipeline.training import runs
@@ -90,6 +91,34 @@ def test_killed_training_goes_on_to_the_same_bit(tmp_path: Path) -> None:
 
     one, other = weights(whole), weights(cut)
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+class _SumsFirst(nn.Module):
+    """A residual sum before the first attention is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(64, 64), nn.Linear(64, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1)
+        return self.head(torch.softmax(x + self.stem(x), 1))
+
+
+def test_resumed_training_knows_of_attention_from_the_first_batch_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    really = FakeQuant._activation
+
+    def noted(self: FakeQuant, place: str, x: torch.Tensor) -> torch.Tensor:
+        if self.net.training and place.startswith("add"):
+            batches.append(1)
+        return really(self, place, x)
+
+    monkeypatch.setattr(FakeQuant, "_activation", noted)
+    train_in_int8(_run(_SumsFirst(), epochs=1), _judge, X, tmp_path, Silent())
+    assert batches == []  # with attention, sums stay float
 
 
 def test_held_zeros_stay(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pipeline.search.allocate import Proposal, allocate, first_choices, front, pick
 from pipeline.search.forecast import Forecast
 from pipeline.search.pricing import Price, Pricing
@@ -29,6 +31,19 @@ def test_nothing_on_the_front_is_beaten(space: Space, pricing: Pricing, felt: Se
             better = other.price.ms <= one.price.ms and other.lost <= one.lost and other.price.bytes <= one.price.bytes
             assert other is one or not better
     assert front(found) == sorted(found, key=lambda one: one.price.ms)
+
+
+def test_any_seed_will_do(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+    for seed in (-1, 2**40):
+        found = [allocate(space, pricing.best, felt.lost, felt.lost, seed, 30) for _ in range(2)]
+        assert found[0] == found[1] != []
+
+
+def test_where_rows_of_embeddings_go_all_the_rest_may_stay(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+    with_rows = replace(space, rows={"words": 10})
+    assert first_choices(with_rows, felt.lost)[0] == Choice()
+    found = allocate(with_rows, pricing.best, felt.lost, felt.lost, 0, 30)
+    assert Choice() in [one.choice for one in found]
 
 
 def test_the_first_choices_go_from_little_to_all(space: Space, felt: Sensitivity) -> None:

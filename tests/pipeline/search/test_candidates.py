@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from pipeline.build import Builder
+from pipeline.build import Builder, Done
+from pipeline.export.to_tflite import NotConvertible
+from pipeline.plan import Plan
 from pipeline.recipe import read_recipe
 from pipeline.search.candidates import Candidate, Trained, Workshop, by_way, inherited
 from pipeline.search.pricing import Way
@@ -68,6 +71,31 @@ def test_a_candidate_s_bundles_are_found_by_their_way(workshop: Workshop) -> Non
     }
     assert {way: one.name for way, one in by_way(plan, "", ways).items()} == {"trained": "trained", "int8": "int8"}
     assert by_way(plan, candidate.name, WAYS) == {}
+
+
+class Refusing:
+    """Builds everything but what a converter refuses: bundles of onnxruntime's INT8."""
+
+    def build(self, plan: Plan, wanted: list[str]) -> dict[str, Done]:
+        if any("int8" in node for node in wanted):
+            raise NotConvertible("it has an operator of its own", where="int8", remedy="none")
+        return {node: Done(plan.nodes[node], None, False, 0.0) for node in wanted}
+
+
+def test_what_a_converter_refuses_takes_only_its_own_variant_down(workshop: Workshop) -> None:
+    workshop.builder = cast(Builder, Refusing())
+    ways = [Way("trained", "onnxruntime", "float32", 1, 1, 1), Way("int8", "onnxruntime", "int8", 1, 1, 1)]
+    plan, built = workshop.bundles([Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 1)], ways)
+    troubles = {one.name: built[one.bundle].trouble for one in plan.variants}
+    assert set(troubles) == {"trained", "int8", "c01-e1", "c01-e1+int8"}
+    assert {name for name, trouble in troubles.items() if trouble} == {"int8", "c01-e1+int8"}
+
+
+def test_where_the_first_runtime_has_no_base_the_next_one_s_is_it(workshop: Workshop, tmp_path: Path) -> None:
+    workshop.target = read_target("host", tmp_path)
+    workshop.builder = cast(Builder, SimpleNamespace(build=lambda plan, wanted: {}))
+    plan, _ = workshop.bundles([], [Way("trained@onnxruntime", "onnxruntime", "float32", 1, 1, 1)])
+    assert [(one.name, one.parent) for one in plan.variants] == [("trained@onnxruntime", None)]
 
 
 def test_what_was_trained_is_the_same_after_it_was_noted() -> None:

@@ -43,5 +43,7 @@ def test_what_nothing_can_hold_is_refused(given: dict[str, float], where: str) -
 
 def test_a_floor_above_the_trained_network_is_a_contradiction() -> None:
     check_floor(0.9, "top-1", 0.9, "m.toml")
-    with pytest.raises(EdgewrightError, match="below the floor"):
-        check_floor(0.95, "top-1", 0.9, "m.toml")
+    for reached in (0.9, float("nan")):
+        with pytest.raises(EdgewrightError, match="below the floor") as caught:
+            check_floor(0.95, "top-1", reached, "m.toml")
+        assert caught.value.exit_status == 3

@@ -35,6 +35,13 @@ def test_the_front_is_a_table_with_the_choice_marked() -> None:
     assert "  warning: busy" in text
 
 
+def test_what_to_do_about_a_variant_that_does_not_pay_is_said() -> None:
+    slow = {**CHOSEN, "name": "c01-e2", "reason": "0.80x: dispatch-bound", "instead": "remove blocks"}
+    plain = {**CHOSEN, "reason": None, "instead": None}
+    text = lines(_outcome(candidates=[plain, slow]))
+    assert [line for line in text if "instead" in line] == ["  c01-e2: 0.80x: dispatch-bound; instead: remove blocks"]
+
+
 def test_the_chosen_table_is_read_back_by_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text("\n".join(line.strip() for line in recipe_lines(_outcome())[2:]))
     table = read_toml(tmp_path / "recipe.toml")["shrink"][0]

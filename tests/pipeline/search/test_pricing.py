@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.search.pricing import Pricing, errors
+from pipeline.search.pricing import Pricing, Thumb, Way, errors
 from pipeline.search.space import Choice, Space
 
 
@@ -29,6 +29,21 @@ def test_whole_models_correct_the_prices(space: Space, pricing: Pricing) -> None
     assert abs(after[1].ms - 0.079) < abs(before[1].ms - 0.079) / 2
     assert after[0].ms == before[0].ms
     assert pricing.best(Choice()).ms == pytest.approx(0.08)
+
+
+def test_a_whole_model_s_own_time_counts_for_its_choice(space: Space, pricing: Pricing) -> None:
+    short = Choice((space.layers[0],))
+    pricing.learn(short, "int8", 0.3)  # less of it, and far slower than the trained network
+    assert [price.ms for price in pricing.all(short)][1] == 0.3
+    assert pricing.best(short).way.precision == "float32"
+
+
+def test_rows_of_embeddings_that_go_make_the_file_smaller() -> None:
+    tensors: dict[str, tuple[int, ...]] = {"words.weight": (1000, 8), "head.weight": (10, 8)}
+    space = Space([], [], {}, [], tensors, rows={"words": 400})
+    whole = Way("trained", "litert", "float32", 0.2, 4 * 8080, 8080)
+    pricing = Pricing(space, [whole], {"litert": Thumb([], {"float32": 0.2})})
+    assert pricing.best(Choice()).bytes == pytest.approx(4 * 8 * 410)
 
 
 def test_errors_are_relative_to_what_was_measured() -> None:

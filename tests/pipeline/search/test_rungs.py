@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from edgewright.progress import Silent
+from pipeline.build import StepFailed
 from pipeline.pruning.selection import ImpossibleRatio
 from pipeline.search.candidates import Candidate, Trained, Workshop
 from pipeline.search.constraints import Constraints
@@ -139,6 +140,21 @@ def test_a_candidate_that_cannot_be_cut_takes_no_other_down(started: Started) ->
     troubles = [one.trouble for one in rungs.trained.values() if one.candidate.number == 2]
     assert troubles
     assert set(troubles) == {"it can't be cut"}
+
+
+def test_a_step_that_fails_takes_no_other_down_but_a_full_disk_ends_the_search(started: Started) -> None:
+    rungs, trainer = started("failing", 300.0)
+    train, causes = trainer.train, {1: ValueError("NaN"), 2: OSError("no space left")}
+
+    def failing(candidate: Candidate) -> Trained:
+        if candidate.number in causes:
+            raise StepFailed("the step failed") from causes[candidate.number]
+        return train(candidate)
+
+    trainer.train = failing  # type: ignore[method-assign]
+    with pytest.raises(StepFailed):
+        rungs.run()
+    assert [(one.candidate.number, one.trouble) for one in rungs.trained.values()] == [(1, "the step failed")]
 
 
 def test_watched_work_raises_budget_spent(started: Started) -> None:

@@ -51,3 +51,20 @@ def test_a_search_is_known_by_all_that_it_was_asked(tmp_path: Path) -> None:
 
     assert folder() == folder()
     assert len({folder(), folder(seed=1), folder(drop=0.02), folder(budget=61.0)}) == 4
+
+
+def test_other_weights_are_another_search(tmp_path: Path) -> None:
+    recipe, target = tmp_path / "mine.toml", read_target("host", tmp_path)
+    recipe.write_text(
+        'factory = "models.architectures.resnet:resnet8"\ndata = "digits"\nweights = "mine.safetensors"\n'
+    )
+
+    def folder(weights: bytes) -> Path:
+        (tmp_path / "mine.safetensors").write_bytes(weights)
+        quiet = lambda *_: None  # noqa: E731
+        asked = (read_recipe(str(recipe), tmp_path), target, stand_in("host"), Constraints(), 60.0, 0)
+        return Search(_project(tmp_path), *asked, Silent(), quiet, quiet).folder
+
+    first = folder(b"one")
+    assert folder(b"two") != first
+    assert folder(b"one") == first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.search.notes import Notes
-from pipeline.search.sensitivity import Trial, sensitivity
+from pipeline.search.sensitivity import LEAST, MOST, Trial, sensitivity
 from pipeline.search.space import Choice, find_space
 from tests.pipeline.nets import make, pictures
 
@@ -47,6 +48,36 @@ def test_each_try_is_of_one_thing_and_more_gone_is_no_less_lost(tmp_path: Path) 
     assert set(felt.layers) == set(trial.space.layers)
     assert all(value > 0 for value in felt.layers.values())
     assert all(torch.equal(value, before[name]) for name, value in trial.network.state_dict().items())
+
+
+def test_what_has_no_metric_any_more_has_lost_it_all(tmp_path: Path) -> None:
+    judge = Judge()
+    trial = _trial(judge)
+    whole = judge(trial.network, 1)
+
+    def judged(net: nn.Module, samples: int) -> float:
+        found = judge(net, samples)
+        return found if found == whole else float("nan")
+
+    trial.judge = judged
+    felt = sensitivity(trial, Notes(tmp_path), 1.0, lambda: None)
+    assert set(felt.layers.values()) == {whole}
+
+
+def test_statistics_that_take_long_leave_fewer_samples_to_judge_on(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def judge(net: nn.Module, samples: int) -> float:
+        asked.append(samples)
+        return 0.5
+
+    for slow in (False, True):
+        trial = _trial(Judge())
+        trial.judge = judge
+        waits = [0.8] if slow else []
+        trial.settle = lambda net, waits=waits: time.sleep(waits.pop() if waits else 0)  # type: ignore[misc]
+        sensitivity(trial, Notes(tmp_path / str(slow)), 20.0, lambda: None)
+        assert asked[-1] == (LEAST if slow else MOST)
 
 
 def test_killed_in_the_middle_it_tries_only_the_rest(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from pipeline import network
+from pipeline.steps import qat
 from pipeline.steps.base import NetworkSpec
 from pipeline.steps.qat import Qat
+from pipeline.training import TrainResult
 from tests.pipeline.conftest import Built
 from tests.pipeline.steps.by_hand import Made, run_step
 
@@ -69,6 +71,27 @@ def test_training_that_gains_nothing_is_thrown_away(built: Built, tmp_path: Path
     made = run_step(Qat, parameters, {"model": model}, tmp_path, built.places)
     assert made.summary["figure"].startswith("left as it was") and "gained nothing" in made.summary["figure"]
     assert made.path(network.WEIGHTS).read_bytes() == model.path(network.WEIGHTS).read_bytes()
+    assert made.summary["int8_after"] == made.summary["int8_before"]
+
+
+def test_training_that_fails_is_told_and_leaves_the_weights(built: Built, tmp_path: Path) -> None:
+    model = built.artifact("trained/train")
+    parameters = _parameters(built, metric_drop=-1.0)
+    parameters["schedule"] = {**parameters["schedule"], "learning_rate": 1e30, "clip": None}
+    made = run_step(Qat, parameters, {"model": model}, tmp_path, built.places)
+    assert made.summary["figure"].startswith("left as it was") and "The loss became" in made.summary["figure"]
+    assert made.path(network.WEIGHTS).read_bytes() == model.path(network.WEIGHTS).read_bytes()
+    assert made.summary["int8_after"] == made.summary["int8_before"]
+
+
+def test_int8_that_has_no_metric_after_training_is_not_taken(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built.artifact("trained/train")
+    result = TrainResult(0.1, 1, float("nan"), ((0.1, float("nan")),))
+    monkeypatch.setattr(qat, "train_in_int8", lambda *given: result)
+    made = run_step(Qat, _parameters(built, metric_drop=-1.0), {"model": model}, tmp_path, built.places)
+    assert made.summary["figure"].startswith("left as it was")
     assert made.summary["int8_after"] == made.summary["int8_before"]
 
 

@@ -10,8 +10,9 @@ import onnx
 import pytest
 
 from pipeline.export.lean import leanest
-from pipeline.quantization.refusal import AlreadyQuantised, BadCalibration, NotQuantisable
+from pipeline.quantization.refusal import AlreadyQuantised, BadCalibration
 from pipeline.quantization.static import quantise_static
+from pipeline.steps.checking import CheckFailed
 from pipeline.steps.quantise import REPORT, Quantise
 from tests.pipeline.conftest import Built
 from tests.pipeline.steps.by_hand import Made, run_step
@@ -54,8 +55,10 @@ def test_as_many_samples_are_used_as_are_asked(built: Built, tmp_path: Path) -> 
 
 def test_bounds_that_cannot_hold_are_refused_unless_mixed_is_off(built: Built, tmp_path: Path) -> None:
     impossible = {"metric_drop": -1.0, "calibration": "minmax", "bias_correction": False}
-    with pytest.raises(NotQuantisable, match="layers is INT8"):
+    # As the check says it: it is this variant that is outside the bounds.
+    with pytest.raises(CheckFailed, match="layers is INT8") as caught:
         _quantised(built, tmp_path / "mixed", **impossible)
+    assert "worst layer: " in caught.value.where
     made = _quantised(built, tmp_path / "plain", mixed=False, **impossible)
     assert made.summary["quantisation"]["bounds"]["hold"] is False
 

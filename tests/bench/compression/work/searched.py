@@ -71,8 +71,8 @@ def searched(
 def picks(found: Mapping[str, Any], points: float) -> dict[str, dict[str, Any]]:
     """By role the best of all candidates that lose at most so many points on validation: test has no say in it.
 
-    `fastest` is what the search itself chose; the others are looked for among every measured candidate that is no
-    slower than the trained network in its runtime: small and slow would not be shipped either.
+    They are looked for among every measured candidate that is no slower than the trained network in its runtime: small
+    and slow would not be shipped either. What the search itself chose may be another: it drops what fails on test.
     """
     entries = {
         entry["name"]: entry
@@ -90,7 +90,7 @@ def picks(found: Mapping[str, Any], points: float) -> dict[str, dict[str, Any]]:
     ]
     in_onnxruntime = [one for one in holding if one["runtime"] == "onnxruntime"]
     best = {
-        "fastest": entries.get(found.get("chosen") or ""),
+        "fastest": max(holding, key=lambda one: one["speedup"]["value"], default=None),
         "onnxruntime": max(in_onnxruntime, key=lambda one: one["speedup"]["value"], default=None),
         "smallest": min(holding, key=lambda one: one["bytes"], default=None),
         "lightest": min(holding, key=lambda one: one["download"], default=None),
