@@ -47,9 +47,9 @@ def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str
 
 
 def _workers() -> list[str]:
-    """Options that share the tests out over the cores: a file's, or an xdist_group's, stay in one process."""
+    """Options that share the tests out over the cores: a file's stay in one process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["-n", str(min(cores, _MOST_WORKERS)), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    return ["-n", str(min(cores, _MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def run_lint() -> int:

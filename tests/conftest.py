@@ -16,23 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-# Their fixtures start emulated boards, minutes of work, so one process has them all.
-_ONE_PROCESS = {"tests/arm": "arm", "tests/deploy/test_devices.py": "arm"}
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Where tests share the cores, each file's stay in one process, and so do those of what is dear to set up.
-
-    A wrapper, since xdist reads the marks in the same hook and would else come first.
-    """
-    for item in items:
-        file = item.path.relative_to(ROOT).as_posix() if item.path.is_relative_to(ROOT) else item.path.name
-        group = next((name for start, name in _ONE_PROCESS.items() if file.startswith(start)), file)
-        item.add_marker(pytest.mark.xdist_group(group))
-    yield
-
-
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The folder that holds tasks.py, models/ and targets/."""
