@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from device_agents.errors import BundleError
-from edgewright.files import canonical_json, sha256_bytes, sha256_file, write_atomically
+from edgewright.files import canonical_json, sha256_bytes, sha256_file, whole_folder, write_atomically
 
 MANIFEST = "manifest.json"
 _REBUILD = "build it again: ./inv deploy (a damaged artifact: ./inv store verify)"
@@ -104,15 +103,9 @@ def write_bundle(folder: Path, model_file: Path, manifest: Manifest) -> Bundle:
     The manifest's `sha256` and `bytes` are taken from the file. Raises OSError.
     """
     listed = manifest.model_copy(update={"sha256": sha256_file(model_file), "bytes": model_file.stat().st_size})
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-        made = Path(temporary, "bundle")
-        made.mkdir()
+    with whole_folder(folder) as made:
         shutil.copyfile(model_file, made / listed.file)
         write_atomically(made / MANIFEST, listed.canonical())
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        made.rename(folder)
     return Bundle(folder, listed)
 
 

@@ -9,7 +9,6 @@ import io
 import os
 import shutil
 import struct
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from device_agents.agent.restore import GZ, SPARSE, XZ, Damaged, restored
 from device_agents.bundle import MANIFEST, Bundle, Manifest, read_bundle
 from device_agents.errors import BundleError, DeviceError
 from device_agents.packing import Packed, pack
-from edgewright.files import sha256_bytes, write_atomically
+from edgewright.files import sha256_bytes, whole_folder, write_atomically
 
 SUFFIX = ".ewp"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -112,15 +111,10 @@ def unpack(path: Path, folder: Path) -> Bundle:
             free = shutil.disk_usage(folder.parent).free
             if manifest.bytes > free:
                 raise OSError(28, f"{manifest.bytes / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free")
-            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-                made = Path(temporary, "bundle")
-                made.mkdir()
+            with whole_folder(folder) as made:
                 _write(made / manifest.file, _pieces(path, archive, member, suffix, manifest.bytes))
                 (made / MANIFEST).write_bytes(manifest.canonical())
                 read_bundle(made)
-                if folder.exists():
-                    folder.rename(Path(temporary, "old"))
-                made.rename(folder)
         except BundleError as error:
             raise _refused(path, "its model file is not the one that its manifest names") from error
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Digests, canonical JSON, writes that are whole or absent, and a lock between processes."""
+"""Digests, canonical JSON, files and folders that are whole or absent, and a lock between processes."""
 
 from __future__ import annotations
 
@@ -66,6 +66,22 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to fill, beside `folder`, which it becomes by one rename when the block ends well.
+
+    What was there is replaced; where the block raises it stays, and nothing of the new one does.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
+        made = Path(temporary, "made")
+        made.mkdir()
+        yield made
+        if folder.exists():
+            folder.rename(Path(temporary, "old"))
+        made.rename(folder)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from edgewright.errors import EdgewrightError
 from edgewright.extras import check
+from edgewright.files import whole_folder
 from edgewright.progress import Progress
 from pipeline.export.refusal import NotExportable
 from pipeline.export.size import MacsDisagree
@@ -184,15 +184,9 @@ def reason(store: Store, node: Node, plan: Plan) -> list[str]:
 
 def bundle_folder(artifact: Artifact, folder: Path) -> Path:
     """Lays a bundle artifact out as a folder with its real file names, whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name[:16]}.", dir=folder.parent) as temporary:
-        made = Path(temporary, "bundle")
-        made.mkdir()
+    with whole_folder(folder) as made:
         for name in artifact.files:
             shutil.copyfile(artifact.path(name), made / name)
-        if folder.exists():
-            folder.rename(Path(temporary, "old"))
-        made.rename(folder)
     return folder
 
 

@@ -34,9 +34,9 @@ def exported(
     for runtime in layout.target.runtime:
         first = runtime is layout.target.runtime[0]
         route = _Route(layout, runtime, name, network, spec, bases.get(runtime.name), ready)
-        made[runtime.name] = route.export(variant_name(name, "float32", runtime, first), network)
+        made[runtime.name] = exported = route.export(variant_name(name, "float32", runtime, first), network)
         for precision in precisions(layout.recipe.quantise.precisions, runtime):
-            route.finish(variant_name(name, precision, runtime, first), precision, first)
+            route.finish(variant_name(name, precision, runtime, first), precision, first, exported)
     return made
 
 
@@ -76,13 +76,13 @@ class _Route:
             step, more = "torch_export", {"format": format_}
         return self.layout.add(variant, step, {**self._shared, **more}, given, "export")
 
-    def finish(self, variant: str, precision: Precision, first: bool) -> None:
-        """What makes one precision of it a bundle, and its place among the variants."""
+    def finish(self, variant: str, precision: Precision, first: bool, exported: str) -> None:
+        """What makes one precision of its float export (`exported`) a bundle, and its place among the variants."""
         layout, runtime, recipe = self.layout, self.runtime, self.layout.recipe
-        own = variant_name(self.name, "float32", runtime, first)
-        network = self.ready if self.ready and precision == "int8" else self.network
-        # INT8 of a network that was made ready for it has a float file of its own, which no one ships.
-        exported = f"{own}/export" if network == self.network else self.export(variant, network)
+        network = self.network
+        if self.ready and precision == "int8":
+            # A network that was made ready for INT8 has a float file of its own, which no one ships.
+            network, exported = self.ready, self.export(variant, self.ready)
         model = self._model(variant, precision, exported)
         tested = {"network": network, "float": exported, **({"base": self.base} if self.base else {})}
         if model != exported:

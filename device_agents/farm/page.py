@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from device_agents.farm.pageview import view
 from edgewright.files import write_atomically
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -26,19 +29,24 @@ class HasJson(Protocol):
 
 def render(outcome: Mapping[str, Any], report: Mapping[str, Any] | HasJson) -> str:
     """The page as text. `outcome` is deploy's (pipeline/table.py shows the same), `report` edgewright-report/1."""
+    given = report if isinstance(report, Mapping) else report.to_json()
+    raw = readable_json({"outcome": outcome, "report": given})
+    return template("report.html.j2").render(view(outcome, given), raw=raw)
+
+
+def template(name: str, *own: Path) -> Template:
+    """A page's template, out of the folders `own` or of ours; it escapes all that it is given and misses nothing."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    given = report if isinstance(report, Mapping) else report.to_json()
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*own, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    raw = readable_json({"outcome": outcome, "report": given})
-    return environment.get_template("report.html.j2").render(view(outcome, given), raw=raw)
+    return environment.get_template(name)
 
 
 def write(path: Path, outcome: Mapping[str, Any], report: Mapping[str, Any] | HasJson) -> None:

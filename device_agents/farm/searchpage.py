@@ -10,7 +10,7 @@ from typing import Any
 
 from device_agents.farm.charts import Axis, nice_axis
 from device_agents.farm.figures import show_bytes, show_count, show_metric, show_ms, show_ratio
-from device_agents.farm.page import TEMPLATES, readable_json
+from device_agents.farm.page import readable_json, template
 from device_agents.farm.paired import Ratio
 from edgewright.files import write_atomically
 
@@ -44,17 +44,7 @@ def write(path: Path, outcome: Mapping[str, Any]) -> None:
 
 def render(outcome: Mapping[str, Any]) -> str:
     """The page as text; everything in it is escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("search.html.j2").render(
+    return template("search.html.j2").render(
         outcome=outcome, chart=scatter(outcome), rows=_rows(outcome), asked=_asked(outcome), raw=readable_json(outcome)
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.farm.charts import HEIGHT, WIDTH, Tick
-from device_agents.farm.page import TEMPLATES
+from device_agents.farm.page import template
 from pipeline.quantization.debug import Departure, worst_first
 
 EXACT_DB = 200.0
@@ -33,19 +33,9 @@ class Row:
 
 def render(told: Mapping[str, Any], found: Sequence[Departure]) -> str:
     """The page as text. told: model, target, variant, precision, runtime, format, samples and output, to be shown."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     rows = [row(one) for one in found]
     worst = [row(one) for one in worst_first(found)]
-    return environment.get_template("quant.html.j2").render(told, rows=rows, worst=worst)
+    return template("quant.html.j2", Path(__file__).parent / "templates").render(told, rows=rows, worst=worst)
 
 
 def row(one: Departure) -> Row:

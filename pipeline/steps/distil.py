@@ -18,20 +18,27 @@ if TYPE_CHECKING:
     from models.data.parts import DataParts
 
 
-class DistilParameters(StepParameters):
-    """teacher: the network that teaches, None where none does. distillation: weight of its logits' loss, 0 is none;
-    temperature softens both sides' logits; transfer: what is matched between the pairs of `stages` (found if none).
-    floor: what the metric must reach in the end, None where more rounds follow.
+class Taught(StepParameters):
+    """A network that is trained, and who teaches it.
+
+    teacher: the network that teaches, None where none does. distillation: weight of its logits' loss, 0 is none;
+    temperature softens both sides' logits.
     """
 
     network: NetworkSpec
-    data: DataSpec
-    metric: str
     schedule: Schedule
-    floor: float | None
     teacher: NetworkSpec | None
     temperature: float
     distillation: float
+
+
+class DistilParameters(Taught):
+    """transfer: what is matched between the pairs of `stages` (found if none); floor: what the metric must reach in the
+    end, None where more rounds follow."""
+
+    data: DataSpec
+    metric: str
+    floor: float | None
     transfer: Literal["none", "attention", "hint"]
     transfer_weight: float
     stages: tuple[tuple[str, str], ...]
@@ -57,7 +64,10 @@ class Distil(Step[DistilParameters]):
             net, plan = network.rebuilt(parameters.network, work.places.recipe, inputs["model"])
         else:
             net, plan = checked_network(parameters.network, parts, work.places)[0], PruningPlan()
-        lesson = _lesson(net, parts, inputs, parameters, work)
+        lesson = taught(
+            net, parts, inputs, parameters, work,
+            transfer=parameters.transfer, transfer_weight=parameters.transfer_weight, stages=parameters.stages,
+        )  # fmt: skip
         run = Run(
             net, parts.train, schedule, parameters.network.seed, loss_function(schedule, work), "distil", lesson,
             masks=plan.zeroed, floor=parameters.floor,
@@ -82,10 +92,10 @@ class Distil(Step[DistilParameters]):
         }
 
 
-def _lesson(
-    net: nn.Module, parts: DataParts, inputs: Mapping[str, Input], parameters: DistilParameters, work: Work
+def taught(
+    net: nn.Module, parts: DataParts, inputs: Mapping[str, Input], parameters: Taught, work: Work, **transfer: Any
 ) -> Together | None:
-    """What the network learns from its teacher, or None where nobody teaches."""
+    """What the network learns from its teacher, or None where nobody teaches; transfer: see `teaching`."""
     import torch
 
     if parameters.teacher is None:
@@ -98,8 +108,6 @@ def _lesson(
         mirrored="flip" in parameters.schedule.augment,
         temperature=parameters.temperature,
         weight=parameters.distillation,
-        transfer=parameters.transfer,
-        transfer_weight=parameters.transfer_weight,
-        stages=parameters.stages,
         seed=parameters.network.seed,
+        **transfer,
     )

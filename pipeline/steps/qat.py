@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline import data, network
-from pipeline.distillation.lesson import Together, teaching
 from pipeline.quantization.qat import in_int8, train_in_int8
-from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
+from pipeline.steps.base import DataSpec, Input, Step, StepParameters, Work
+from pipeline.steps.distil import Taught, taught
 from pipeline.steps.train import count, loss_function, percent, validation_metric
-from pipeline.training import Run, Schedule, TrainingFailed
+from pipeline.training import Run, TrainingFailed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,22 +21,17 @@ if TYPE_CHECKING:
     from pipeline.training import TrainResult
 
 
-class QatParameters(StepParameters):
+class QatParameters(Taught):
     """schedule: of the training, whose learning rate should be low; samples: calibration samples for the ranges.
 
     metric_drop: what INT8 may lose of the metric on validation without any training. teacher, temperature,
     distillation: as the distil step has them.
     """
 
-    network: NetworkSpec
     data: DataSpec
     metric: str
-    schedule: Schedule
     samples: int
     metric_drop: float
-    teacher: NetworkSpec | None
-    temperature: float
-    distillation: float
 
 
 class Qat(Step[QatParameters]):
@@ -95,7 +90,7 @@ def _trained(
     parameters: QatParameters,
     work: Work,
 ) -> TrainResult:
-    schedule, lesson = parameters.schedule, _lesson(net, parts, inputs, parameters, work)
+    schedule, lesson = parameters.schedule, taught(net, parts, inputs, parameters, work)
     run = Run(
         net, parts.train, schedule, parameters.network.seed, loss_function(schedule, work), "qat", lesson,
         masks=plan.zeroed,
@@ -111,26 +106,6 @@ def _trained(
     finally:
         if lesson is not None:
             lesson.close()
-
-
-def _lesson(
-    net: nn.Module, parts: DataParts, inputs: Mapping[str, Input], parameters: QatParameters, work: Work
-) -> Together | None:
-    """What the teacher's logits teach, or None where nobody teaches."""
-    import torch
-
-    if parameters.teacher is None:
-        return None
-    teacher, _ = network.rebuilt(parameters.teacher, work.places.teacher or work.places.recipe, inputs["teacher"])
-    return teaching(
-        net,
-        teacher,
-        torch.from_numpy(parts.train.x),
-        mirrored="flip" in parameters.schedule.augment,
-        temperature=parameters.temperature,
-        weight=parameters.distillation,
-        seed=parameters.network.seed,
-    )
 
 
 def _figure(

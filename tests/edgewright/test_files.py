@@ -64,3 +64,18 @@ def test_write_atomically_killed_before_the_rename_keeps_the_old_file(tmp_path: 
     done = subprocess.run([sys.executable, "-c", script, str(path)], cwd=project_root)
     assert done.returncode == -9
     assert path.read_bytes() == b"old"
+
+
+def test_whole_folder_replaces_what_was_there_or_leaves_it(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "one"
+    with files.whole_folder(folder) as made:
+        (made / "a").write_text("1")
+        assert not folder.exists()
+    with pytest.raises(OSError), files.whole_folder(folder) as made:
+        (made / "b").write_text("2")
+        raise OSError
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"a": "1"}
+    with files.whole_folder(folder) as made:
+        (made / "c").write_text("3")
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"c": "3"}
+    assert [path.name for path in folder.parent.iterdir()] == ["one"]

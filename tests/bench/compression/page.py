@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from device_agents.farm.page import TEMPLATES, readable_json
+from device_agents.farm.page import readable_json, template
 from tests.bench.compression import table
 from tests.bench.compression.lines import Line
 from tests.bench.compression.rows import BASE
@@ -23,16 +23,7 @@ _MOST_TICKS = 9
 
 def render(benches: Sequence[Bench]) -> str:
     """The page as text; everything reaches it through an autoescaping template."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([OWN, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compression.html.j2").render(
+    return template("compression.html.j2", OWN).render(
         runs=[_view(bench) for bench in benches], head=table.HEAD, stage_head=table.STAGES, aim_head=table.AIMS
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.farm import charts
-from device_agents.farm.page import TEMPLATES, readable_json
+from device_agents.farm.page import readable_json, template
 from tests.bench.pruning.run import Bench
 from tests.bench.pruning.statements import Plot
 from tests.bench.pruning.table import described
@@ -19,16 +19,7 @@ TONE = {"ours": "shipped", "other": "kept", "control": "rejected"}
 
 def render(bench: Bench) -> str:
     """The page as text; everything reaches it through an autoescaping template."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader([OWN, TEMPLATES]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("bench.html.j2").render(
+    return template("bench.html.j2", OWN).render(
         bench=bench,
         described=described(bench),
         counts=Counter(one.verdict for finding in bench.findings for one in finding.statements),
