@@ -50,7 +50,7 @@ def pack(data: bytes, undoes: Collection[str] = (XZ, SPARSE + XZ)) -> Packed:
 def sparse(data: bytes) -> bytes:
     """The sparse form: a bit for each byte of the file, 1 where that isn't 0 (padded with 0), then those bytes.
 
-    Zeros that lie anywhere cost less so than as matches of LZMA (8 to 11 % of INT8 weights that are mostly 0).
+    Zeros that lie anywhere cost less so than as matches of LZMA.
     """
     bits = data.translate(_BITS) + b"0" * (-len(data) % 8)
     head = int(bits, 2).to_bytes(len(bits) // 8, "big") if bits else b""

@@ -17,7 +17,7 @@ from device_agents.packing import pack
 from edgewright.files import sha256_bytes, sha256_file
 from edgewright.progress import Progress
 
-# Beyond this xz takes longer than what it saves over gzip (3 % of INT8, 8 % of floats) takes to send.
+# Beyond this xz takes longer than what it saves over gzip takes to send.
 _MOST_XZ = 8 << 20
 
 
