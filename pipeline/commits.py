@@ -134,21 +134,39 @@ def _run(root: Path, project: Project, words: list[str]) -> None:
         environment["PYTHONPATH"] = str(root)
     # The console script: it puts no folder of a person's, with a models/ of their own, before Edgewright's packages.
     script = str(Path(sys.executable).with_name("edgewright"))
-    process = subprocess.Popen(
-        [sys.executable, script, *words],
-        cwd=root,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    process = None
     try:
+        with _signals_after():
+            process = subprocess.Popen(
+                [sys.executable, script, *words],
+                cwd=root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         process.wait(_BUILD_S)
     except BaseException:
-        with suppress(ProcessLookupError):  # it has just ended
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        if process is not None:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         raise
+
+
+@contextmanager
+def _signals_after() -> Iterator[None]:
+    """What tells us to stop is heeded at the block's end: in the midst of a start nobody would know whom to kill."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, lambda told, frame: came.append(told)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 @contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -243,3 +245,21 @@ def test_root_that_a_commit_has_not_is_no_bundle(project: Project) -> None:
         Builds.of(Project(new, project.state, project.cache, None), "mine", "host", None).bundle(
             commits_between(project, "HEAD", "HEAD")[0]
         )
+
+
+def test_stopped_in_the_midst_of_a_start_leaves_no_process(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes once the child runs, and before anybody could know it."""
+    started = []
+
+    class Told(subprocess.Popen[bytes]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("pipeline.commits.subprocess.Popen", Told)
+    with pytest.raises(KeyboardInterrupt):
+        commits._run(project.root, project, ["build"])
+    (process,) = started
+    assert process.returncode == -signal.SIGKILL
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

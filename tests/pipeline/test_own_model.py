@@ -18,8 +18,7 @@ RECIPE = """\
 factory = "net.py:make"
 arguments = { width = 16 }
 data = "stripes.py:load"
-[metric]
-floor = 0.9
+metric.floor = 0.9
 [[shrink]]
 filters = 0.5
 """
