@@ -50,18 +50,19 @@ def teaching(
     transfer_weight: float = 1.0,
     stages: Sequence[Sequence[str]] = (),
     seed: int = 0,
+    known_as: str = "",
 ) -> Together:
     """What `student` learns from `teacher` on the training samples `x` [N, ...]; close() it after the training.
 
     weight: of the teacher's logits against the labels (0: the labels alone); mirrored: the training flips samples;
-    stages: named pairs (student's module, teacher's module), else they are found.
+    stages: named pairs (student's module, teacher's module), else they are found; known_as: see `teacher_of`.
     Raises WrongTeacher and NoStages before any long work.
     """
     check_teacher(student, teacher, x)
     pairs = find_stages(student, teacher, x, stages) if transfer != "none" else []
     parts: list[Teaching] = []
     if weight > 0:
-        parts.append(teacher_of(teacher, x, mirrored, temperature, weight))
+        parts.append(teacher_of(teacher, x, mirrored, temperature, weight, known_as))
     if transfer != "none":
         parts.append(Transfer(student, teacher, pairs, transfer, transfer_weight, seed))
     return Together(parts)

@@ -11,8 +11,8 @@ EXPLORING = 0.4
 long ones."""
 ROUNDS = 3
 """How often it proposes, at most."""
-FIXED = 0.15
-"""Part of an epoch's time that a smaller network does not save: batches, mirror images, the teacher's answers."""
+FIXED = 0.25
+"""Part of an epoch's time that a smaller network does not save: batches, mirror images, a pass over validation."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,6 @@ class Pace:
         """
         bundles = (networks + 1) * ways
         return networks * ways * self.bundle_s + self.look_s / 2 + bundles * max(3.0, 1.5 * self.look_s / max(1, ways))
-
-    def fitting(self, left_s: float, shares: Sequence[float], epochs: int) -> int:
-        """How many of these candidates, from the first on, can be trained for so many epochs."""
-        count, total = 0, 0.0
-        for share in shares:
-            total += self.training_s(share, epochs)
-            if total > left_s:
-                break
-            count += 1
-        return count
 
     def epochs(self, left_s: float, share: float, most: int) -> int:
         """Epochs, `most` at most, that one candidate can be trained for."""

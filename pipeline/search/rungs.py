@@ -1,10 +1,11 @@
-"""The candidates of a search: proposed from the front, trained for a little while, measured, learnt from; the best of
-them trained for longer (successive halving, Jamieson & Talwalkar 2016, arXiv 1502.07943)."""
+"""The candidates of a search: proposed from the front, trained for a little while, measured, learnt from; then the best
+trained for long one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any
 
 from pipeline.build import StepFailed
@@ -25,6 +26,14 @@ from pipeline.training import TrainingFailed
 
 SPARSITY = 0.75
 """Zeros that the best one is tried with for a smaller download: it cost 0.15 points on a ResNet-8, and no time."""
+
+LONG = 12
+"""How many are trained for long, at most."""
+AIMS = (0.85, 1.2)
+"""Shares of what may be lost that a long training is to lose by prediction: half of all predictions are too good. Where
+nothing quicker is left within the first, one that may hold after all is worth the time that is left."""
+QUICKER = 0.98
+"""What is not even so much faster than the best one, by prediction, is not worth a long training."""
 
 LOOKING = 0.1
 """Share of the budget that one short session may take."""
@@ -67,11 +76,9 @@ class Rungs:
         for round_ in range(ROUNDS):
             if not self._explore(round_):
                 break
-        full = self.forecast.full
-        short = short_epochs(full)
-        for rung, (epochs, most, share) in enumerate([(max(short + 1, full // 3), 3, 0.4), (full, 2, 1.0)]):
-            if epochs > short:
-                self._prolong(f"rung-{rung}", epochs, most, share, last=epochs == full)
+        for place in range(LONG):
+            if not self._prolong(place):
+                break
         self._sparse()
 
     def fits(self, price: Price) -> bool:
@@ -102,11 +109,8 @@ class Rungs:
             self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
         first = not self.trained
         for place, candidate in enumerate(candidates):
-            done = self._train(candidate, until=None if first and place == 0 else self.until_s)
-            if done is None:
+            if self._train(candidate, until=None if first and place == 0 else self.until_s) is None:
                 break
-            if first and place == 0:
-                self._learn_pace(done)
         self._look(name, [one for one in candidates if one.name in self.trained])
         return bool(candidates)
 
@@ -141,10 +145,15 @@ class Rungs:
         """Seconds of the search at which its training began."""
         return float(self.notes.once("training-began", lambda: {"seconds": self.notes.spent_s})["seconds"])
 
-    def _learn_pace(self, done: Trained) -> None:
-        epoch = epoch_of(done.seconds, self._share(done.candidate.choice), done.candidate.epochs)
-        found = self.notes.once("pace", lambda: {"epoch_s": epoch})
-        self.pace = replace(self.pace, epoch_s=max(1e-3, float(found["epoch_s"])))
+    def _learn_pace(self) -> None:
+        """From the newest trainings: of noted seconds alone, so that a search that goes on learns the same."""
+        found = [
+            epoch_of(one.seconds, self._share(one.candidate.choice), one.candidate.epochs)
+            for one in self.trained.values()
+            if one.trouble is None and one.seconds
+        ]
+        if found:
+            self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[-3:])))
 
     def _share(self, choice: Choice) -> float:
         return self.space.size(choice).macs / max(1, self.space.size(Choice()).macs)
@@ -176,6 +185,7 @@ class Rungs:
         self.trained[candidate.name] = done
         if done.validation is not None and not candidate.sparsity:
             self.forecast.learn(candidate.choice, candidate.epochs, self.base - done.validation)
+        self._learn_pace()
         return None if done.trouble == OVER else done
 
     def _tell(self, done: Trained) -> None:
@@ -216,40 +226,49 @@ class Rungs:
                     found.setdefault(candidate.name, {})[way] = base.ms / times[variant.name]["speedup"]
         return found
 
-    def _prolong(self, name: str, epochs: int, most: int, share: float, last: bool) -> None:
-        """The best so far, trained for longer, in a share of the time that is left."""
-        left = (self.until_s - self.notes.spent_s) * share
-        content = self.notes.once(name, lambda: self._chosen(epochs, most, left, last))
+    def _prolong(self, place: int) -> bool:
+        """Trains the fastest one that is predicted to hold what is asked, for long; False where there is none."""
+        content = self.notes.once(f"long-{place}", lambda: self._chosen(place))
         for one in content["candidates"]:
             candidate = Candidate.from_json(one)
             self._numbers.setdefault(candidate.choice, candidate.number)
             self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
             if self._train(candidate, self.until_s) is None:
-                break
+                return False
+        return bool(content["candidates"])
 
-    def _chosen(self, epochs: int, most: int, left: float, last: bool) -> dict[str, Any]:
-        pool = [
-            Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice))
-            for choice in dict.fromkeys(one.candidate.choice for one in self.results())
+    def _chosen(self, place: int) -> dict[str, Any]:
+        """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
+        best, full = self._best(), self.forecast.full
+        left = self.until_s - self.notes.spent_s
+        if best is not None:  # the zeros are a training of the best one too
+            left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
+        longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.sparsity}
+        pool = [Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in longest]
+        pool += self._front(ROUNDS + place)
+        done = [choice for choice, epochs in longest.items() if epochs >= full]
+        for one in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
+            epochs = self.pace.epochs(left, self._share(one.choice), full)
+            longer = epochs > max(longest.get(one.choice, 0), short_epochs(full))
+            if longer and (best is None or (epochs == full and one.price.ms < QUICKER * self._ms(best))):
+                return self._told([one], epochs)
+        return {"candidates": [], "predicted": {}}
+
+    def _best(self) -> Trained | None:
+        """The fastest that was trained to the end, or at all where none was, and holds what is asked."""
+        holding = [
+            one
+            for one in self.results()
+            if not one.candidate.sparsity and self.base - (one.validation or 0.0) <= self.asked.max_drop
         ]
-        if not last:  # what was learnt may have shown better ones than were tried
-            pool += self._front(ROUNDS)
-        unit = max(self.asked.max_drop, 0.002)
-        picked = pick(pool, [unit * aim for aim in (0.85, 1.1, 0.6)[:most]], [], self.fits)
-        shares = [self._share(one.choice) for one in picked]
-        count = self.pace.fitting(left, shares, epochs)
-        if not count and picked:
-            done = max(
-                (one.candidate.epochs for one in self.results() if one.candidate.choice == picked[0].choice), default=0
-            )
-            epochs = self.pace.epochs(left, shares[0], epochs) if last else 0
-            count = 1 if epochs > done else 0
-        return self._told(picked[:count], epochs)
+        return min(holding, key=self._ms, default=None)
+
+    def _ms(self, one: Trained) -> float:
+        return self.pricing.best(one.candidate.choice).ms
 
     def _sparse(self) -> None:
         """Zeros on top of the best one, where there is time."""
-        allowed = [one for one in self.results() if self.base - (one.validation or 0.0) <= self.asked.max_drop]
-        best = min(allowed, key=lambda one: self.pricing.best(one.candidate.choice).ms, default=None)
+        best = self._best()
 
         def make() -> dict[str, Any]:
             left = self.until_s - self.notes.spent_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from edgewright.files import canonical_json, sha256_bytes, sha256_file
 from pipeline import data, network
 from pipeline.distillation.lesson import Together, teaching
 from pipeline.pruning.plan import PruningPlan
@@ -109,5 +110,14 @@ def taught(
         temperature=parameters.temperature,
         weight=parameters.distillation,
         seed=parameters.network.seed,
+        known_as=_known_as(inputs["teacher"], parameters.teacher, parts),
         **transfer,
     )
+
+
+def _known_as(teacher: Input, spec: NetworkSpec, parts: DataParts) -> str:
+    """A name of the teacher's answers: no other teacher's, nor those on other samples."""
+    files = [sha256_file(teacher.path(name)) for name in (network.WEIGHTS, network.PLAN)]
+    samples = parts.train.x
+    told = {"spec": spec.model_dump(mode="json"), "files": files, "shape": samples.shape, "type": str(samples.dtype)}
+    return sha256_bytes(canonical_json(told) + samples.tobytes())

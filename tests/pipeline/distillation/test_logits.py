@@ -63,6 +63,17 @@ def test_teacher_of_knows_the_plain_and_the_mirrored_samples() -> None:
     assert teacher_of(net, x, False, 4.0, 0.7).logits.shape == (1, 80, 4)
 
 
+def test_answers_that_are_known_are_not_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = small().eval(), torch.from_numpy(samples().x)
+    teacher_of(net, x, True, 4.0, 0.7, "net")
+    assert teacher_of(small(seed=9), x, False, 4.0, 0.7, "net").logits.shape == (1, 80, 4)  # not the mirrored ones
+    first = teacher_of(net, x, True, 4.0, 0.7, "net")
+    monkeypatch.setattr("pipeline.distillation.logits.logits_of", lambda network, x: torch.zeros(80, 4))
+    assert torch.equal(teacher_of(net, x, True, 2.0, 0.1, "net").logits, first.logits)
+    assert not teacher_of(net, x, True, 4.0, 0.7, "another").logits.any()
+    assert not teacher_of(net, x, True, 4.0, 0.7).logits.any()
+
+
 def test_logits_of_do_not_depend_on_the_batch_or_train_the_network() -> None:
     net, x = small().train(), torch.from_numpy(samples().x)
     before = weights_of(net)

@@ -16,8 +16,6 @@ def test_an_epoch_scales_with_what_is_computed_and_back() -> None:
 
 
 def test_only_what_fits_is_trained() -> None:
-    assert PACE.fitting(3 * PACE.training_s(0.5, 2), [0.5] * 10, 2) == 3
-    assert PACE.fitting(1.0, [0.5], 2) == 0
     assert PACE.epochs(PACE.training_s(0.5, 5) + 0.1, 0.5, 9) == 5
     assert PACE.epochs(1e9, 0.5, 9) == 9
     assert PACE.epochs(0.0, 0.5, 9) == 0
