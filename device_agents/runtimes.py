@@ -15,7 +15,7 @@ from typing import Any
 
 from device_agents.errors import NotFetched, RuntimeUnavailable
 from device_agents.wheels import RECIPES, ROWS, Row, package_of
-from edgewright.files import canonical_json, pretty_json, sha256_bytes, sha256_file
+from edgewright.files import alone, canonical_json, pretty_json, sha256_bytes, sha256_file
 from edgewright.progress import Progress, Silent, piece
 
 Python = tuple[int, int]
@@ -175,10 +175,13 @@ def fetch(name: str, system: System, cache: Path, progress: Progress | None = No
     folder = cache.expanduser() / "wheels" / key[:32]
     found = _cached(folder)
     if found is None:
-        with piece(progress or Silent(), f"fetch {name} {wanted[RECIPES[name].package]}", 1.0) as shown:
-            _download(wanted, tags, system, folder)
-            shown.advance()
-        found = _cached(folder)
+        with alone(folder.with_suffix(".lock")):  # the devices of a farm ask at the same time
+            found = _cached(folder)
+            if found is None:
+                with piece(progress or Silent(), f"fetch {name} {wanted[RECIPES[name].package]}", 1.0) as shown:
+                    _download(wanted, tags, system, folder)
+                    shown.advance()
+                found = _cached(folder)
     if found is None:
         raise RuntimeUnavailable(
             "The wheels that were just fetched can't be read back.",

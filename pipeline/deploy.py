@@ -11,8 +11,9 @@ from typing import Any
 from device_agents.bundle import read_bundle
 from device_agents.farm import page
 from device_agents.farm.inventory import Inventory
-from device_agents.farm.opening import AnyDevice, open_any
+from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
+from device_agents.farm.reserve import open_free
 from device_agents.farm.verdict import Judgement, Metric
 from device_agents.farm.why import Cause, asked
 from edgewright.errors import EdgewrightError
@@ -119,7 +120,7 @@ class Deploy:
             )
 
     def _open(self) -> AnyDevice:
-        return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+        return open_free(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
 
 
 class _Gate:

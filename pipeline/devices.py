@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgewright.errors import BadArgument
 from edgewright.progress import for_stream
 from pipeline.project import Project
+from pipeline.table import plain
 from targets.schema import read_target
 
 if TYPE_CHECKING:
@@ -16,43 +17,55 @@ if TYPE_CHECKING:
     from device_agents.farm.opening import AnyDevice
 
 
-def _entry(name: str) -> DeviceEntry:
-    """A device of farm.toml, or this machine by the name `host`."""
+def entry_named(name: str) -> DeviceEntry:
+    """A device of farm.toml, or this machine by the name `host`. Raises UnknownDevice."""
     from device_agents.farm.inventory import HOST, Inventory, stand_in
 
     inventory = Inventory.read(Project.here().farm_file)
     return stand_in(HOST) if name == HOST and name not in inventory.entries else inventory.named(name)
 
 
-def _open(name: str) -> tuple[DeviceEntry, AnyDevice]:
+def open_named(name: str) -> tuple[DeviceEntry, AnyDevice]:
+    """The device of that name, and the connection to it. Raises DeviceError."""
     from device_agents.farm.opening import open_any
 
-    project, entry = Project.here(), _entry(name)
+    project, entry = Project.here(), entry_named(name)
     return entry, open_any(entry, state=project.state, cache=project.cache, progress=for_stream())
 
 
 def show() -> None:
-    """The farm's devices, a line each."""
+    """The farm's devices, a line each, without asking them."""
     from device_agents.farm.inventory import Inventory
+    from device_agents.farm.quarantine import Quarantine
 
     project = Project.here()
-    inventory = Inventory.read(project.farm_file)
+    inventory, quarantine = Inventory.read(project.farm_file), Quarantine.read(project.state)
     for entry in inventory.entries.values():
         what = ", emulated" if entry.emulated else ", standing in" if entry.stand_in else ""
         print(f"  {entry.name:<16} {entry.target:<14} {entry.where or 'this machine'}{what}")
+        if (out := quarantine.of(entry.name)) is not None:
+            print(f"      in quarantine since {plain(out.since)}: {plain(out.why)}")
+            print(f"      back by ./inv devices.doctor {entry.name}, once that finds it fit")
+    if quarantine.problem:
+        print(f"  warning: {plain(quarantine.problem)}")
     if not inventory.entries:
         print(f"  no device in {project.shown(project.farm_file)}: this machine stands in (README: your own device)")
 
 
 def probe(name: str, as_json: bool) -> None:
     """What a device is and how it is now."""
-    entry, opened = _open(name)
+    from device_agents.farm.reserve import reservation_of
+
+    entry, opened = open_named(name)
     with opened as device:
         found = device.probe()
+        reservation = reservation_of(device)
     if as_json:
-        print(json.dumps(found, indent=2, sort_keys=True))
+        print(json.dumps(found | {"reservation": reservation and vars(reservation)}, indent=2, sort_keys=True))
         return
     print(f"{entry.name}")
+    if reservation is not None:
+        print(f"  reserved: {plain(reservation)}")
     for part in ("facts", "state"):
         for key, value in found[part].items():
             print(f"  {key:<24} {'unknown' if value is None else value}")
@@ -89,7 +102,7 @@ def setup(name: str, undo: bool) -> None:
     """Puts agent and runtimes on a device and says what lies where; or takes them off."""
     from device_agents.farm import setup as setting_up
 
-    project, entry = Project.here(), _entry(name)
+    project, entry = Project.here(), entry_named(name)
     if undo:
         lines = setting_up.undo(entry, project.state, project.cache, for_stream())
     else:
@@ -102,15 +115,22 @@ def setup(name: str, undo: bool) -> None:
 def doctor(name: str, as_json: bool) -> bool:
     """What would spoil a measurement on a device; whether it is fit to measure."""
     from device_agents.farm import doctor as doctors
+    from device_agents.farm.quarantine import Quarantine
+    from device_agents.farm.reserve import finding, reservation_of
 
-    entry, opened = _open(name)
+    project = Project.here()
+    entry, opened = open_named(name)
     with opened as device:
-        findings, verdict = doctors.doctor(device, read_target(entry.target, Project.here().root))
+        findings, verdict = doctors.doctor(device, read_target(entry.target, project.root))
+        if (reservation := reservation_of(device)) is not None:
+            findings = doctors.ordered([*findings, finding(name, reservation)])
+    fit = not any(one.level == "blocks" for one in findings)
+    freed = fit and Quarantine.read(project.state).passed(name)
     if as_json:
         print(json.dumps({"device": name, "verdict": verdict, "findings": [vars(one) for one in findings]}, indent=2))
     else:
         print(name)
         for line in doctors.lines(findings):
             print(f"  {line}")
-        print(f"  {verdict}")
-    return not any(one.level == "blocks" for one in findings)
+        print(f"  {verdict}" + ("; out of quarantine" if freed else ""))
+    return fit

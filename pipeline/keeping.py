@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from device_agents.farm import identity
 from device_agents.farm.ledger.address import ledger_url
 from device_agents.farm.ledger.filing import Filed, file_report
 from device_agents.farm.recovery import recover
@@ -28,8 +29,10 @@ def on_stderr(line: str) -> None:
 def keep(project: Project, report: Report, note: Note = on_stderr, patience_s: float = 90.0) -> Filed:
     """Writes a report and files it; a ledger that is away is waited for, then left for the next run, which is noted.
 
-    Raises ReportNotKept where neither the file nor the ledger takes it.
+    The report says where another board gave it than its device's name means (farm/identity.py). Raises ReportNotKept
+    where neither the file nor the ledger takes it.
     """
+    identity.check(project.state, report)
     filed = file_report(
         report,
         project.state,

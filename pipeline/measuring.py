@@ -12,8 +12,9 @@ from device_agents.bundle import Bundle
 from device_agents.farm.canary_model import with_canary
 from device_agents.farm.inventory import HOST, DeviceEntry, Inventory, stand_in
 from device_agents.farm.job import Job, JobVariant, Purpose
-from device_agents.farm.opening import AnyDevice, open_any
+from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
+from device_agents.farm.reserve import open_free
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.progress import Progress, Silent
 from pipeline.keeping import Note, keep, on_stderr
@@ -85,8 +86,8 @@ class Bench:
         return report
 
     def open(self) -> AnyDevice:
-        """The device. Raises DeviceError."""
-        return open_any(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+        """The device. Raises DeviceError; DeviceReserved before anything is sent."""
+        return open_free(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
 
     def measured(
         self,

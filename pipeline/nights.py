@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from device_agents.farm.series import judge
 from device_agents.farm.series.verdict import SeriesVerdict
 from pipeline.ledger import open_ledger
+from pipeline.nightly.judging import is_regression, judged
 from pipeline.project import Project
 from pipeline.table import aligned, plain
-
-PURPOSES = ("deploy", "nightly")
-"""What a series is made of: what is measured by hand may be an old bundle, which would look like a change."""
 
 
 def verdicts(model: str | None, target: str | None, device: str | None, everything: bool, as_json: bool) -> bool:
@@ -22,7 +19,7 @@ def verdicts(model: str | None, target: str | None, device: str | None, everythi
     All series of the ledger are judged together, so that the correction for their number holds whatever is shown.
     """
     with open_ledger(Project.here()) as ledger:
-        found = judge(ledger.series(purposes=PURPOSES))
+        found = judged(ledger)
         where = ledger.where
     chosen = [
         one
@@ -34,11 +31,7 @@ def verdicts(model: str | None, target: str | None, device: str | None, everythi
     else:
         print("\n".join(text(chosen, everything)))
         print(f"  {len(chosen)} series judged, of {len(found)} in {where}")
-    return any(one.worse and not _device_did(one) for one in chosen)
-
-
-def _device_did(verdict: SeriesVerdict) -> bool:
-    return bool(verdict.changes) and verdict.changes[-1].causes[0].what == "device"
+    return any(is_regression(one) for one in chosen)
 
 
 def text(verdicts: Sequence[SeriesVerdict], everything: bool) -> list[str]:

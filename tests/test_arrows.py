@@ -13,7 +13,7 @@ import pytest
 
 from tests.prerequisites import require
 
-PACKAGES = ("edgewright", "models", "targets", "pipeline", "device_agents")
+PACKAGES = ("edgewright", "models", "targets", "pipeline", "device_agents", "tasks")
 
 # (the package that gets a module with a line that it must not have, the line, the contract that has to break)
 OFFENCES = [
@@ -48,7 +48,6 @@ def sources(project_root: Path, tmp_path: Path) -> Path:
     for package in PACKAGES:
         shutil.copytree(project_root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(project_root / "pyproject.toml", tmp_path)
-    shutil.copy(project_root / "tasks.py", tmp_path)
     return tmp_path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from . import __version__
 from .lines import Lines
@@ -27,11 +27,25 @@ def _parser() -> argparse.ArgumentParser:
     canary = command("canary", "how long a fixed piece of work takes, several times, on the core that a job would take")
     canary.add_argument("--times", type=int, default=20)
     command("holder", "who holds this device's lock", root=True)
+
+    def of_someone(name: str, text: str) -> argparse.ArgumentParser:
+        made = command(name, text, root=True)
+        made.add_argument("--now", type=float, required=True, help="the host's clock, in seconds of 1970")
+        made.add_argument("--who", default="")
+        made.add_argument("--host", default="")
+        return made
+
+    of_someone("reservation", "whose this device is, and for how long")
+    reserve = of_someone("reserve", "keeps this device for one person")
+    reserve.add_argument("--seconds", type=float, required=True)
+    reserve.add_argument("--note", default="")
+    release = of_someone("release", "ends a reservation")
+    release.add_argument("--anyway", action="store_true", help="also somebody else's")
     command("run", "run the job given as the first line on stdin", root=True)
     command("worker", "a process that loads one model (started by run)")
     command("sha256", "digest of a file").add_argument("file")
     command("sizes", "what lies in the agent's folder, in bytes", root=True)
-    command("erase", "take away all of the agent's folder, unless a job runs", root=True)
+    of_someone("erase", "take away all of the agent's folder, unless a job runs or somebody else has the device")
     runtime = command("runtime", "whether a runtime works here, its versions and providers")
     runtime.add_argument("--name", required=True, help="onnxruntime, litert, tflite-runtime or torch")
     runtime.add_argument("--folder", default="", help="its folder; left out: the Python that runs this")
@@ -85,8 +99,8 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
 
         out.write("sizes", bytes=sizes(given.root), free_bytes=disk_free_bytes(given.root))
         out.end(True)
-    elif given.command == "erase":
-        return _erase(given.root, out)
+    elif given.command in ("erase", "reservation", "reserve", "release"):
+        return _of_someone(given, out)
     elif given.command == "runtime":
         from .installed import check
 
@@ -105,14 +119,32 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
     return 0
 
 
-def _erase(root: str, out: Lines) -> int:
-    from .belongings import erase
+def _of_someone(given: argparse.Namespace, out: Lines) -> int:
+    """The commands for which it matters who asks."""
+    from . import reserve
     from .lock import Busy
 
+    me: Dict[str, object] = {"who": given.who, "host": given.host}
     try:
-        out.write("erase", **erase(root, {"who": "devices.setup"}))
+        if given.command == "erase":
+            from .belongings import erase
+
+            reserve.refuse(given.root, me, given.now, given.sysroot)
+            out.write("erase", **erase(given.root, {"who": "devices.setup"}))
+        else:
+            found: Optional[reserve.Reservation]
+            if given.command == "reserve":
+                found = reserve.reserve(given.root, me, given.seconds, given.note, given.now, given.sysroot)
+            elif given.command == "release":
+                found = reserve.release(given.root, me, given.now, given.anyway, given.sysroot)
+            else:
+                found = reserve.standing(given.root, given.now, given.sysroot)
+            out.write(given.command, reservation=found)
     except Busy as busy:
         out.end(False, error="busy", holder=busy.holder)
+        return 3
+    except reserve.Reserved as reserved:
+        out.end(False, error="reserved", holder=reserved.reservation)
         return 3
     out.end(True)
     return 0

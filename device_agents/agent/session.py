@@ -1,4 +1,4 @@
-"""One job from its first line to its closing marker: lock, state, the race, the passes after it."""
+"""One job from its first line to its closing marker: lock, reservation, state, the race, the passes after it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .passes import Passes
 from .power import Sampler
 from .probe import facts, state
 from .race import Race
+from .reserve import Reserved, refuse
 
 # How long nothing runs, where power can be told, to know what the board takes without us.
 _IDLE_S = 2.0
@@ -29,6 +30,7 @@ _MOST_PROCESSES = 1000
 def run(root: str, sysroot: str, out: Lines) -> int:
     """Reads the job, holds the lock for as long as it takes, writes events; the exit status is 0 where it was run."""
     line = sys.stdin.buffer.readline()
+    began = time.monotonic()
     try:
         job = json.loads(line.decode())
     except ValueError:
@@ -41,9 +43,15 @@ def run(root: str, sysroot: str, out: Lines) -> int:
     who = dict(job.get("holder") or {}, pid=os.getpid(), since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     try:
         with Lock(root, who, float(job.get("wait_s", 0.0))):
+            # Here again, though the host has asked: somebody may have reserved the device while bundles travelled.
+            now = job.get("now")
+            refuse(root, who, None if now is None else float(now) + time.monotonic() - began, sysroot)
             _Session(job, root, sysroot, out, host).run()
     except Busy as busy:
         out.end(False, error="busy", holder=busy.holder)
+        return 3
+    except Reserved as reserved:
+        out.end(False, error="reserved", holder=reserved.reservation)
         return 3
     finally:
         kill_all()

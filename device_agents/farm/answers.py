@@ -51,6 +51,10 @@ class _Holder(Part):
     holder: Cleaned | None
 
 
+class _Reservation(Part):
+    reservation: Cleaned | None
+
+
 class _Sizes(Part):
     bytes: Annotated[dict[Word, Bytes], Field(max_length=10_000)]
     free_bytes: Bytes | None
@@ -83,6 +87,7 @@ _ANSWERS: dict[str, type[Part]] = {
     "canary": _Canary,
     "sha256": _Digest,
     "holder": _Holder,
+    **dict.fromkeys(("reservation", "reserve", "release"), _Reservation),
     "sizes": _Sizes,
     "erase": _Erase,
     "runtime": _Runtime,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from device_agents.farm.identity import identity
 from device_agents.farm.intake import Intake
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.job import Job
@@ -66,7 +66,7 @@ def assemble(
             "address": entry.where,
             "stand_in": entry.stand_in,
             "emulated": entry.emulated,
-            "identity": _identity(found.facts.get("identity")),
+            "identity": identity(found.facts),
         },
         valid=not problems,
         problems=problems,
@@ -95,10 +95,6 @@ def _misfits(intake: Intake) -> list[str]:
     """An agent that writes what none writes has not measured as ours does."""
     count = intake.misfits
     return [f"{count} of the agent's events were malformed or out of turn and were left out"] if count else []
-
-
-def _identity(told: Any) -> str | None:
-    return told if isinstance(told, str) and re.fullmatch(r"[0-9a-f]{16}", told) else None
 
 
 def _told(info: RuntimeInfo, results: list[dict[str, Any]]) -> dict[str, Any]:

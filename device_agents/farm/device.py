@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -32,11 +31,11 @@ from device_agents.farm.job import Job, RemoteBundle
 from device_agents.farm.journal import Journal, journaled
 from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
 from device_agents.farm.report import Report, new_id, now
+from device_agents.farm.reservation import asked_by, me
 from device_agents.farm.shelves import Installed, Shelves
 from device_agents.pack import agent
 from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
-from edgewright.places import user_name
 from edgewright.progress import Progress, Silent
 from targets.schema import Runtime
 
@@ -141,10 +140,11 @@ class Device:
     def erase(self) -> tuple[int, list[str]]:
         """Takes away all that is ours on the device: (bytes freed, what in the root isn't ours and was left).
 
-        The device is of no use after that. Raises DeviceBusy while a job runs there.
+        The device is of no use after that. Raises DeviceBusy while a job runs there, DeviceReserved where somebody else
+        has the device.
         """
         self.connection.release()
-        found = self.ask("erase", "--root", self.root, timeout=600.0)
+        found = self.ask("erase", "--root", self.root, *asked_by(), timeout=600.0)
         return found["freed_bytes"], found["left"]
 
     def prepare(self, runtime: str, source: Source = "wheel") -> RuntimeInfo:
@@ -189,11 +189,12 @@ class Device:
 
         on_event gets every event of the agent as it comes; more, where the agent asks for it (Job.ask), the results so
         far, and says how many processes to measure besides; commit: of the project that measures. The job's journal
-        goes with `Report.write`. Raises DeviceBusy, AgentLost, AgentGarbled, LinkLost, CommandTimedOut, EndlessOutput.
+        goes with `Report.write`. Raises DeviceBusy, DeviceReserved,
+        AgentLost, AgentGarbled, LinkLost, CommandTimedOut, EndlessOutput.
         """
         used = [*job.variants, *([job.canary] if job.canary else [])]
         runtimes = {name: self.prepare(name) for name in dict.fromkeys(variant.runtime for variant in used)}
-        me = {"who": user_name(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        holder = me() | {"what": f"{job.model} > {job.target}"}
         self.connection.release()
         started = now()
         report_id = new_id(started, job.model, job.target)
@@ -216,7 +217,7 @@ class Device:
                 return intake.grant(max(0, wanted))
 
             try:
-                self._run(job, {name: info.folder for name, info in runtimes.items()}, me, take, intake)
+                self._run(job, {name: info.folder for name, info in runtimes.items()}, holder, take, intake)
                 intake.check(self.root)
             except (AgentLost, LinkLost) as gone:
                 self._check_restart(intake.collector.facts.get("boot_id"), gone)

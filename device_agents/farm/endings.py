@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 from typing import Any
 
+from device_agents.agent.reserve import FILE, FOLDER
 from device_agents.connect.process import Completed
 from device_agents.errors import AgentFailed, AgentGarbled, AgentLost, DeviceBusy, DeviceError, NoRoom
 from device_agents.farm.inventory import HOST, STAND_IN
+from device_agents.farm.reservation import Reservation, refusal
 from device_agents.foreign import clean, printable
 
 AGAIN = "run the same command again; what was sent is kept"
@@ -36,9 +38,11 @@ def garbled(device: str, what: str, excerpt: bytes = b"") -> AgentGarbled:
 def ended_badly(device: str, root: str, end: dict[str, Any], what: str) -> DeviceError:
     """The closing marker says that it didn't work. what: "could not run the job"."""
     said = printable(str(end.get("message") or end.get("error") or "it did not say why"))
+    told = clean(end.get("holder"))
+    holder: dict[str, Any] = told if isinstance(told, dict) else {}
+    if end.get("error") == "reserved":
+        return refusal(device, f"{root}/{FOLDER}/{FILE}", Reservation.told(holder))
     if end.get("error") == "busy":
-        told = clean(end.get("holder"))
-        holder: dict[str, Any] = told if isinstance(told, dict) else {}
         return DeviceBusy(
             f"{device} is busy: {holder.get('who', 'someone')} on {holder.get('host', 'another machine')} "
             f"has measured {holder.get('what', 'something')} there since {holder.get('since', 'a while')}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -119,4 +120,6 @@ class Job(BaseModel):
             "variants": [told(variant) for variant in self.variants],
             "canary": told(self.canary) if self.canary else None,
             "holder": holder,
+            # A reservation ends by the clocks of hosts, which the agent has none of (agent/reserve.py).
+            "now": time.time(),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from device_agents.connect.base import Connection
 from device_agents.connect.restore import ShellRestorer
 from device_agents.connect.shell import Shell
 from device_agents.errors import DeviceFolderError, RuntimeUnavailable
-from device_agents.farm import phonelock
+from device_agents.farm import phonelock, phonereserve
 from device_agents.farm.assemble import assemble
 from device_agents.farm.benchmark_model import NAME
 from device_agents.farm.intake import Intake, Shown
@@ -28,16 +27,16 @@ from device_agents.farm.phoneprobe import probe_phone
 from device_agents.farm.phonesession import NEEDS_PYTHON, PhoneSession
 from device_agents.farm.prepare import RuntimeInfo, Source
 from device_agents.farm.report import Report, new_id, now
+from device_agents.farm.reservation import me
 from device_agents.farm.shelves import Installed, Shelves
 from device_agents.foreign import printable
 from edgewright.files import sha256_file
-from edgewright.places import user_name
 from edgewright.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from targets.schema import Runtime
 
-_FOLDERS = ("bin", "bundles", "data")
+_FOLDERS = ("bin", "bundles", "data", "reservation")
 """Everything that we make under the root; what else lies there is somebody's own."""
 _GET = (
     "fetch Google's prebuilt android_aarch64_benchmark_model (docs/android.md), then set "
@@ -111,12 +110,11 @@ class Phone:
     def erase(self) -> tuple[int, list[str]]:
         """Takes away all that is ours on the phone: (bytes freed, what in the root isn't ours and was left).
 
-        Raises DeviceBusy while a job runs there, DeviceFolderError, LinkLost.
+        Raises DeviceBusy while a job runs there, DeviceReserved, DeviceFolderError, LinkLost.
         """
         freed = sum(self.sizes()[0].values())
-        with phonelock.PhoneLock(
-            self.connection, self.root, {"who": user_name(), "what": "removing everything"}
-        ) as shell:
+        with phonelock.PhoneLock(self.connection, self.root, me() | {"what": "removing everything"}) as shell:
+            phonereserve.refuse(shell, self.entry.name, self.root)
             # A benchmark_model that a person put there themselves stays: ours lies in a folder named by its digest.
             ours = " ".join(quote(f"{self.root}/{name}") for name in _FOLDERS if name != "bin")
             shell.run(
@@ -227,10 +225,11 @@ class Phone:
     ) -> Report:
         """Runs a job under the phone's lock; the report says itself whether it is valid.
 
-        As Device.measure. Raises DeviceBusy, LinkLost, CommandTimedOut, RuntimeUnavailable, AgentGarbled.
+        As Device.measure. Raises DeviceBusy, DeviceReserved, LinkLost, CommandTimedOut, RuntimeUnavailable,
+        AgentGarbled.
         """
         program = posixpath.join(self.prepare(NAME).folder, NAME)
-        me = {"who": user_name(), "host": socket.gethostname(), "what": f"{job.model} > {job.target}"}
+        holder = me() | {"what": f"{job.model} > {job.target}"}
         started = now()
         report_id = new_id(started, job.model, job.target)
         others = {one.runtime: RuntimeInfo(one.runtime, "", "", "", False, "device") for one in job.variants}
@@ -256,7 +255,8 @@ class Phone:
                 intake.grant(wanted)
                 return wanted
 
-            with phonelock.PhoneLock(self.connection, self.root, me, job.wait_s) as shell:
+            with phonelock.PhoneLock(self.connection, self.root, holder, job.wait_s) as shell:
+                phonereserve.refuse(shell, self.entry.name, self.root)
                 PhoneSession(shell, job, self.root, program, take, ask).run()
                 take({"kind": "end", "ok": True})
         intake.check(self.root)

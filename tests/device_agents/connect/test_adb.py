@@ -24,9 +24,9 @@ from device_agents.errors import DeviceUnreachable, LinkLost, NoRoom
 from device_agents.farm.inventory import DeviceEntry
 from edgewright.files import sha256_file
 from tests.doubles.fake_adb import FakeAdb
+from tests.doubles.faults import FaultLink
 from tests.doubles.loopback import free_port
 from tests.doubles.phone import PhoneDouble
-from tests.doubles.proxy import Proxy
 from tests.prerequisites import require
 
 pytestmark = pytest.mark.device
@@ -171,7 +171,7 @@ def test_push_unplugged_in_the_middle_goes_on_where_it_was(phone: PhoneDouble, t
     local, digest = _big(tmp_path / "local", 20)
     remote = tmp_path / "d" / "file"
     with AdbConnection.open(phone.entry()) as connection:
-        phone.phone.cut_at = 12 * MEGABYTE
+        phone.phone.at_byte(12 * MEGABYTE, phone.cut)
         with pytest.raises(LinkLost) as caught:
             connection.push(local, str(remote), digest)
     assert "run the same command again" in caught.value.remedy
@@ -189,10 +189,10 @@ def test_push_unplugged_in_the_middle_goes_on_where_it_was(phone: PhoneDouble, t
 def test_push_to_a_frozen_phone_ends_by_the_watchdog(phone: PhoneDouble, tmp_path: Path) -> None:
     local, digest = _big(tmp_path / "local", 30)
     remote = tmp_path / "d" / "file"
-    with Proxy(phone.server.port) as proxy:
+    with FaultLink(phone.server.port) as proxy:
         entry = phone.entry(server=f"tcp:127.0.0.1:{proxy.port}")
         with AdbConnection.open(entry, stall_s=2.0) as connection:
-            proxy.freeze_at = proxy.sent + 8 * MEGABYTE
+            proxy.at_byte(proxy.sent + 8 * MEGABYTE, proxy.freeze)
             with pytest.raises(LinkLost):
                 connection.push(local, str(remote), digest)
         # The second try writes while what the first had under way may still arrive.

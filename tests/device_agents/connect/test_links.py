@@ -15,8 +15,8 @@ from device_agents.errors import (
     NoRoom,
 )
 from edgewright.files import sha256_file
+from tests.doubles.faults import FaultLink
 from tests.doubles.loopback import Loopback
-from tests.doubles.proxy import Proxy
 
 pytestmark = pytest.mark.device
 
@@ -30,14 +30,14 @@ def test_many_commands_do_not_use_up_the_sessions(double: Loopback) -> None:
 
 
 def test_link_cut_in_mid_command_is_lost_not_done(double: Loopback) -> None:
-    with Proxy(double.port) as proxy, SshConnection.open(double.entry(port=proxy.port)) as connection:
+    with FaultLink(double.port) as proxy, SshConnection.open(double.entry(port=proxy.port)) as connection:
         threading.Timer(1.0, proxy.cut).start()
         with pytest.raises(LinkLost):
             connection.run(["sleep", "20"], timeout=15)
 
 
 def test_link_cut_in_mid_stream_is_lost_not_done(double: Loopback) -> None:
-    with Proxy(double.port) as proxy, SshConnection.open(double.entry(port=proxy.port)) as connection:
+    with FaultLink(double.port) as proxy, SshConnection.open(double.entry(port=proxy.port)) as connection:
         lines: list[bytes] = []
 
         def hear(line: bytes) -> None:
@@ -60,10 +60,10 @@ def test_push_cut_in_the_middle_goes_on_where_it_was(server: Loopback, tmp_path:
     local = tmp_path / "local"
     local.write_bytes(os.urandom(20 * MEGABYTE))
     digest, remote = sha256_file(local), tmp_path / "d" / "file"
-    with Proxy(server.port) as proxy:
+    with FaultLink(server.port) as proxy:
         entry = server.entry(port=proxy.port)
         with SshConnection.open(entry) as connection:
-            proxy.cut_at = proxy.sent + 12 * MEGABYTE
+            proxy.at_byte(proxy.sent + 12 * MEGABYTE, proxy.cut)
             with pytest.raises(LinkLost) as caught:
                 connection.push(local, str(remote), digest)
         assert "run the same command again" in caught.value.remedy
@@ -83,9 +83,9 @@ def test_push_on_a_frozen_link_ends_by_the_watchdog_and_late_writes_do_no_harm(
     local = tmp_path / "local"
     local.write_bytes(os.urandom(20 * MEGABYTE))
     digest, remote = sha256_file(local), tmp_path / "d" / "file"
-    with Proxy(server.port) as proxy:
+    with FaultLink(server.port) as proxy:
         with SshConnection.open(server.entry(port=proxy.port), stall_s=3.0) as connection:
-            proxy.freeze_at = proxy.sent + 8 * MEGABYTE
+            proxy.at_byte(proxy.sent + 8 * MEGABYTE, proxy.freeze)
             with pytest.raises(LinkLost):
                 connection.push(local, str(remote), digest)
         # The second try writes while what the first had under way may still arrive.
