@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke import Context, Exit, task
 
-from tasks.plainly import NOTHING_HOLDS, end_if_invalid, plainly
+from tasks.plainly import INVALID_REPORT, NOTHING_HOLDS, end_if_invalid, plainly
 
 
 @task(

@@ -44,16 +44,16 @@ def test_unknown_device_is_named_with_what_there_is(tmp_path: Path) -> None:
 def test_exit_status_says_what_the_outcome_is_worth(
     monkeypatch: pytest.MonkeyPatch, valid: bool, shipped: str | None, status: int | None
 ) -> None:
-    import tasks
     from pipeline import commands
+    from tasks.shrinking import deploy
 
     outcome = {"valid": valid, "problems": ["throttling happened in the job"], "shipped": shipped, "emulated": False}
     monkeypatch.setattr(commands, "deploy", lambda *given: outcome)
     if status is None:
-        tasks.deploy(Context())
+        deploy(Context())
         return
     with pytest.raises(Exit) as caught:
-        tasks.deploy(Context())
+        deploy(Context())
     assert caught.value.code == status
     assert valid or "throttling" in str(caught.value)
 
@@ -69,6 +69,10 @@ def test_list_shows_every_task(tmp_path: Path) -> None:
         "models",
         "targets",
         "devices.trust",
+        "devices.reserve",
+        "nightly",
+        "dashboard",
+        "farm.demo",
         "store.gc",
         "test",
         "lint",
@@ -80,15 +84,15 @@ def test_list_shows_every_task(tmp_path: Path) -> None:
 def test_exit_status_of_an_emulated_device_says_whether_its_answers_are_the_same(
     monkeypatch: pytest.MonkeyPatch, verdicts: list[str], status: int | None
 ) -> None:
-    import tasks
     from pipeline import commands
+    from tasks.shrinking import deploy
 
     variants = [{"verdict": verdict} for verdict in verdicts]
     outcome = {"valid": True, "problems": [], "shipped": None, "emulated": True, "variants": variants}
     monkeypatch.setattr(commands, "deploy", lambda *given: outcome)
     if status is None:
-        tasks.deploy(Context())
+        deploy(Context())
         return
     with pytest.raises(Exit) as caught:
-        tasks.deploy(Context())
+        deploy(Context())
     assert caught.value.code == status

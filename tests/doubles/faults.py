@@ -208,6 +208,7 @@ class _Pair:
         self.client = client
         self.server: socket.socket | None = None
         self.over = threading.Event()
+        self._lock = threading.Lock()
 
     def connect(self, port: int) -> None:
         """Raises OSError."""
@@ -237,8 +238,11 @@ class _Pair:
                 return
 
     def end(self, reset: bool) -> None:
-        """Tells both ends, by a RST or else by a FIN."""
-        self.over.set()
+        """Tells both ends, by a RST or else by a FIN; the first who says so decides which."""
+        with self._lock:
+            if self.over.is_set():
+                return
+            self.over.set()
         for end in filter(None, (self.client, self.server)):
             with suppress(OSError):
                 if reset:

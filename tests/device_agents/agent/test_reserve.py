@@ -74,7 +74,8 @@ def test_owner_may_change_the_length(tmp_path: Path) -> None:
     reserve(str(tmp_path), ADA, 7200, "", NOON)
     reserve(str(tmp_path), ADA, 60, "nearly done", NOON)
     found = standing(str(tmp_path), NOON)
-    assert found is not None and (found["left_s"], found["note"]) == (60, "nearly done")
+    assert found is not None and found["note"] == "nearly done"
+    assert 0 < found["left_s"] <= 60
 
 
 def test_release_gives_back_what_there_was(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_push_unplugged_in_the_middle_goes_on_where_it_was(phone: PhoneDouble, t
     local, digest = _big(tmp_path / "local", 20)
     remote = tmp_path / "d" / "file"
     with AdbConnection.open(phone.entry()) as connection:
-        phone.phone.at_byte(12 * MEGABYTE, phone.cut)
+        phone.phone.cut_at = 12 * MEGABYTE
         with pytest.raises(LinkLost) as caught:
             connection.push(local, str(remote), digest)
     assert "run the same command again" in caught.value.remedy
