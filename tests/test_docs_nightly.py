@@ -31,7 +31,7 @@ def _code(page: str, begins: str) -> str:
 def test_every_command_and_flag_of_the_page_is_a_tasks(page: str) -> None:
     import tasks
 
-    flags = {context.name: set(context.flags) for context in tasks.namespace.to_contexts()}
+    flags = {context.name: {*context.flags, *context.inverse_flags} for context in tasks.namespace.to_contexts()}
     code = [line for line in page.splitlines() if line.startswith("    ")]
     used = [
         (task, flag)

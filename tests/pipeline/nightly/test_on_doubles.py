@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.farm.night.record import JobNight, Night, newest, place
-from tests.doubles.loopback import Loopback, declare
+from tests.doubles.loopback import Loopback, entry_of
 from tests.pipeline.conftest import ONNX, RECIPE
 
 pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.alone]
@@ -66,8 +66,10 @@ def farm(tmp_path: Path) -> Iterator[Farm]:
     (root / "small.toml").write_text(RECIPE)
     with ExitStack() as stack:
         doubles = [stack.enter_context(Loopback(tmp_path / name)) for name in ("one", "two")]
-        for double, name in zip(doubles, ("one", "two"), strict=True):
-            declare(double, root / "farm.toml", "onnx", name, stand_in=False)
+        entries = [
+            entry_of(double, "onnx", name, stand_in=False) for double, name in zip(doubles, ("one", "two"), strict=True)
+        ]
+        (root / "farm.toml").write_text("\n".join(entries))
         yield Farm(root, tmp_path / "state", doubles)
 
 
