@@ -106,6 +106,10 @@ def demo(open_farm: OpenFarm, devices: int = 8, open_page: bool = True) -> int:
         raise NoDemo(
             str(error), where="./inv farm.demo", remedy="install it, then run the same command again"
         ) from error
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        raise NoDemo(
+            f"The farm did not come up: {error}", where=str(folder), remedy="run the same command again"
+        ) from error
     typed_in(project)("dashboard", *([] if open_page else ["--no-open"]))
     wrong = problems(nights, quiet)
     print()
@@ -207,9 +211,12 @@ def typed_in(project: Project) -> Typed:
     environment = {name: value for name, value in os.environ.items() if name not in _NOT_THE_DEMOS}
     environment |= {"EDGEWRIGHT_ROOT": str(project.root), "EDGEWRIGHT_STATE": str(project.state)}
     environment |= {"EDGEWRIGHT_CACHE": str(project.cache), "OMP_NUM_THREADS": "1"}
+    if project.data is not None:
+        environment["EDGEWRIGHT_DATA"] = str(project.data.resolve())
 
     def typed(*words: str) -> int:
         command = [sys.executable, "-m", "edgewright.program", "--search-root", str(checkout), *words]
-        return subprocess.run(command, env=environment, check=False).returncode
+        # Where -m looks first: no folder of a person's comes before our packages.
+        return subprocess.run(command, env=environment, cwd=checkout, check=False).returncode
 
     return typed

@@ -125,7 +125,10 @@ def doctor(name: str, as_json: bool) -> bool:
         if (reservation := reservation_of(device)) is not None:
             findings = doctors.ordered([*findings, finding(name, reservation)])
     fit = not any(one.level == "blocks" for one in findings)
-    freed = fit and Quarantine.read(project.state).passed(name)
+    quarantine = Quarantine.read(project.state)
+    freed = fit and quarantine.passed(name) and not quarantine.problem
+    if quarantine.problem:
+        print(f"  warning: {plain(quarantine.problem)}", file=sys.stderr)
     if as_json:
         print(json.dumps({"device": name, "verdict": verdict, "findings": [vars(one) for one in findings]}, indent=2))
     else:

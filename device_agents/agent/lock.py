@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Dict, Optional, Type
 
@@ -44,7 +45,8 @@ class Lock:
                     raise Busy(held_by) from None
                 time.sleep(0.2)
         os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(self._holder).encode(), 0)
+        with suppress(OSError):  # a full disk: who holds it is not told, the lock holds all the same
+            os.pwrite(self._file, json.dumps(self._holder).encode(), 0)
         return self
 
     def __exit__(

@@ -61,7 +61,13 @@ def release(connection: Connection, root: str, anyway: bool = False) -> Told | N
     """Takes a reservation away; the one that was in force. Raises DeviceReserved, DeviceBusy, DeviceFolderError."""
     with _Alone(connection, root) as shell:
         found = standing(shell, root) if anyway else refuse(shell, connection.name, root)
-        shell.run(f"rm -f {quote(_path(root))}")
+        status, said = shell.run(f"rm -f {quote(_path(root))}")
+    if status != 0:
+        raise DeviceFolderError(
+            f"The reservation can't be removed on {connection.name}: {os_error(said).strerror}",
+            where=_path(root),
+            remedy="remove that file by hand",
+        )
     return found
 
 

@@ -9,6 +9,7 @@ from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.phone import Phone
 from device_agents.farm.prepare import RuntimeInfo
+from device_agents.farm.reserve import open_free
 from device_agents.pack import agent
 from edgewright.progress import Progress, piece
 from targets.schema import Target
@@ -23,7 +24,7 @@ def setup(entry: DeviceEntry, target: Target, state: Path, cache: Path, progress
     Raises RuntimeUnavailable where the device can have none of the target's runtimes, NoRoom, and what a connection
     raises.
     """
-    with open_any(entry, state=state, cache=cache, progress=progress) as device:
+    with open_free(entry, state=state, cache=cache, progress=progress) as device:
         with piece(progress, f"set up {entry.name}", len(target.runtime) + 1) as shown:
             facts = device.probe()["facts"]
             shown.advance()

@@ -77,7 +77,7 @@ class Builds:
         except OSError as error:
             said = f"it can't be built: {error.strerror or error}"
             return [] if stored else [_failed(pair, said, "make room on the disk") for pair in pairs]
-        found = [(pair, _read(answers / f"{number}.json")) for number, pair in enumerate(pairs)]
+        found = [(pair, _read(answers / f"{number}.json", pair)) for number, pair in enumerate(pairs)]
         if stored or self._stopped:
             return [answer for _, answer in found if answer is not None]
         why = TOO_LATE if self._late() else f"the build ended without an answer (exit status {status})"
@@ -97,7 +97,7 @@ class Builds:
                 # Where -m looks first: no folder of a person's, with a models/ of their own, comes before our packages.
                 cwd=Path(pipeline.__file__).parents[1],
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -108,6 +108,9 @@ class Builds:
             with self._lock:
                 self._kill()
             return self._process.wait()
+        finally:
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _kill(self) -> None:
         """With all that it started: a build can be killed at any moment."""
@@ -119,11 +122,12 @@ class Builds:
         return self.until is not None and time.monotonic() >= self.until
 
 
-def _read(path: Path) -> Answer | None:
+def _read(path: Path, pair: Pair) -> Answer | None:
     try:
-        return Answer.model_validate_json(path.read_bytes())
+        answer = Answer.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
+    return answer if (answer.build.model, answer.build.target) == (pair.model, pair.target) else None
 
 
 def _failed(pair: Pair, problem: str, remedy: str) -> Answer:

@@ -5,7 +5,9 @@ cores on which nothing is measured: `python -m pipeline.nightly.child REQUEST`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,5 +139,18 @@ def main(request: Path) -> None:
             write_atomically(asked.answers / f"{number}.json", answer.model_dump_json().encode())
 
 
+def _end_with_parent() -> None:
+    """Who waits for us holds our standard input open. Where it ends, nobody reads the answers: we and all that we
+    started end too, so that no build of a killed night runs beside the next night's measurements."""
+
+    def wait() -> None:
+        while os.read(0, 1):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 if __name__ == "__main__":
+    _end_with_parent()
     main(Path(sys.argv[1]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 from device_agents.errors import DeviceBusy, DeviceError
+from device_agents.farm.inventory import HOST, STAND_IN
 from device_agents.farm.night.record import DONE, DeviceState, Night
 from device_agents.farm.night.retry import patience_with
 from device_agents.farm.report import Report
@@ -15,7 +17,8 @@ from edgewright.errors import EdgewrightError
 def filed(report: Report) -> dict[str, object]:
     """A job's fields by the report that it gave."""
     if not report.valid:
-        remedy = f"./inv devices.doctor {report.device.get('name')}"
+        name = str(report.device.get("name"))
+        remedy = f"./inv devices.doctor {HOST if name.startswith(STAND_IN) else name}"
         return {"state": "invalid", "report": report.id, "problem": "; ".join(report.problems), "remedy": remedy}
     return {"state": "measured", "report": report.id, "problem": failures(report), "remedy": None}
 
@@ -42,16 +45,20 @@ def state_by(error: BaseException | None) -> DeviceState:
     return "unreachable" if passes else "unfit"
 
 
-def failed_devices(night: Night) -> dict[str, tuple[str, bool]]:
-    """Devices to hold something against: why, and whether none of their jobs worked."""
+def failed_devices(night: Night, innocent: Collection[str] = ()) -> dict[str, tuple[str, bool]]:
+    """Devices to hold something against: why, and whether none of their jobs worked.
+
+    innocent: ids of jobs that failed by no fault of their device.
+    """
+    failed = [job for job in night.jobs if job.state == "failed" and job.id not in innocent]
     tried = Counter(job.device for job in night.jobs if job.state in ("failed", *DONE, "invalid"))
-    broke = Counter(job.device for job in night.jobs if job.state == "failed")
+    broke = Counter(job.device for job in failed)
     found = {}
     for device in night.devices:
         name = device.name
-        if device.state in ("died", "unreachable", "unfit"):
+        if device.state in ("died", "unreachable"):
             found[name] = (device.problem or device.state, not device.measured)
         elif device.state == "healthy" and broke[name]:
-            last = next(job.problem for job in reversed(night.jobs) if job.device == name and job.state == "failed")
+            last = next(job.problem for job in reversed(failed) if job.device == name)
             found[name] = (last or "its jobs failed", broke[name] == tried[name])
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_agents.bundle import read_bundle
-from device_agents.errors import DeviceError
+from device_agents.errors import DeviceError, RuntimeUnavailable
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
@@ -62,7 +62,14 @@ class Measuring:
             bundles = [
                 (name, read_bundle(one.folder)) for name, one in answer.variants.items() if one.runtime not in without
             ]
+            if not bundles:
+                raise RuntimeUnavailable(
+                    f"None of its variants' runtimes can be had there: {'; '.join(without.values())}",
+                    where=entry.name,
+                    remedy=f"./inv devices.setup {entry.name}",
+                )
             report = bench.measured(device, bundles, PROTOCOL, heard=self._heard)
+            report.warnings += [f"{name}: not measured: {why}" for name, why in without.items()]
             # One at a time, and without waiting for a ledger that is away: what it lacks is filed before it is judged.
             with self._filing:
                 keep(self.project, report, self.note, patience_s=0.0)

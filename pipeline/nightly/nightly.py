@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from device_agents.farm.identity import known
 from device_agents.farm.night.diary import Diary
 from device_agents.farm.night.expected import Expected
 from device_agents.farm.night.record import (
@@ -73,21 +74,25 @@ def nightly(
         print("\n".join(rehearsal(project, asked)))
         return None
     with _one_at_a_time(project.state):
+        known(project.state, "")  # one file that can't be read is one error, not every device's
         take_up(project)
         night = _night(project, asked, now, until)
         with Diary(night, project.state, on_stderr) as diary:
-            finished = _tonight(project, asked, diary, parallel)
-            if finished:
-                _judge(project, diary)
+            tonight = _tonight(project, asked, diary, parallel)
+            if tonight.run():
+                _judge(project, diary, tonight.innocent)
     night = diary.night
     print("\n".join(show.lines(night)), flush=True)
     if json_file:
-        write_told(json_file, night.to_json())
+        try:
+            write_told(json_file, night.to_json())
+        except EdgewrightError as error:  # the night is over: what it came to must not hang on a file
+            on_stderr(f"warning: {error.what} ({json_file})")
     return night
 
 
-def _tonight(project: Project, asked: Asked, diary: Diary, parallel: int) -> bool:
-    """Builds and measures; whether it came to its end."""
+def _tonight(project: Project, asked: Asked, diary: Diary, parallel: int) -> Tonight:
+    """What builds and measures."""
     night = diary.night
     left = None if night.deadline is None else (_time(night.deadline) - datetime.now(timezone.utc)).total_seconds()
     _say(f"night {night.id}: {len(night.devices)} devices, {len(night.jobs)} jobs")
@@ -103,13 +108,16 @@ def _tonight(project: Project, asked: Asked, diary: Diary, parallel: int) -> boo
         None if left is None else time.monotonic() + left,
         parallel,
         seed=int(_time(night.started).timestamp()),
-    ).run()
+    )
 
 
-def _judge(project: Project, diary: Diary) -> None:
-    """What this night's reports changed, who is held responsible, and how it all ended."""
+def _judge(project: Project, diary: Diary, innocent: Collection[str]) -> None:
+    """What this night's reports changed, who is held responsible, and how it all ended.
+
+    innocent: jobs whose failure is no device's.
+    """
     night = diary.night
-    quarantine, failed = Quarantine.read(project.state), failed_devices(night)
+    quarantine, failed = Quarantine.read(project.state), failed_devices(night, innocent)
     for name, (why, wholly) in failed.items():
         quarantine.failed(name, why, night.id, wholly=wholly)
     for device in night.devices:
@@ -117,20 +125,27 @@ def _judge(project: Project, diary: Diary) -> None:
             quarantine.passed(device.name)
     if quarantine.problem:
         on_stderr(f"warning: {quarantine.problem}")
-    unjudged = False
+    problem = None
     try:
         with open_ledger(project) as ledger:
             verdicts = of_reports(judged(ledger), {job.report for job in night.jobs if job.report})
     except EdgewrightError as error:
         on_stderr(f"warning: nothing is judged: {error}")
-        verdicts, unjudged = [], True
+        verdicts, problem = [], f"nothing is judged: {error.what}"
+    if problem is None and (left := [job.report for job in night.jobs if _unfiled(project.state, job.report)]):
+        problem = f"not judged, because they are not in the ledger yet: {', '.join(map(str, left))}"
     worse = tuple(place for place, one in enumerate(verdicts) if is_regression(one))
     diary.change(
         verdicts=tuple(one.to_json() for one in verdicts),
         regressions=worse,
         finished=moment(datetime.now(timezone.utc)),
-        status=2 if unjudged else status_of(night.builds, night.jobs, worse),
+        problem=problem,
+        status=2 if problem and not worse else status_of(night.builds, night.jobs, worse),
     )
+
+
+def _unfiled(state: Path, report: str | None) -> bool:
+    return report is not None and (state / "reports" / f"{report}.unfiled").exists()
 
 
 def _night(project: Project, asked: Asked, now: datetime, until: datetime | None) -> Night:

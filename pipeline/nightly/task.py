@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,10 +43,18 @@ def run(
         night = nightly(models, targets, deadline, parallel, dry_run, json_file or None)
     except EdgewrightError as error:
         raise NotBegun(error.what, where=error.where, remedy=error.remedy) from error
+    except KeyboardInterrupt:
+        return STOPPED
+    except Exception:  # a defect of ours says nothing of a model either
+        traceback.print_exc()
+        return STOPPED
     if night is None:
         return 0
     if night.finished is not None:
-        _tell(night, outputs)
+        try:
+            _tell(night, outputs)
+        except (KeyboardInterrupt, Exception) as error:
+            on_stderr(f"warning: not all of it was told: {type(error).__name__}: {error}")
     return STOPPED if night.status is None else night.status
 
 
@@ -54,7 +63,7 @@ def _tell(night: Night, outputs: Outputs) -> None:
     project = Project.here()
     try:
         print(f"  page     {project.shown(write(project).index)} (open it in a browser)", flush=True)
-    except EdgewrightError as error:
+    except Exception as error:  # the night is over: a page that can't be made must not change what it came to
         on_stderr(f"warning: there is no page: {error}")
     for warning in deliver(
         night,

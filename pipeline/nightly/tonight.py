@@ -54,6 +54,8 @@ class Tonight:
     until: float | None = None
     parallel: int = 0
     seed: int = 0
+    innocent: set[str] = field(default_factory=set)
+    """Jobs that failed, which tells nothing against their device."""
     _fit: dict[str, str | None] = field(default_factory=dict)
     _answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     _began: dict[str, float] = field(default_factory=dict)
@@ -64,9 +66,10 @@ class Tonight:
         self._entries = {entry.name: entry for entry in self.asked.entries}
         self._places = {name: HERE if entry.kind == "local" else name for name, entry in self._entries.items()}
         self._measuring = Measuring(self.project, self.note)
+        self._retry = Retry(self.seed)
         self._agenda = Agenda(
             self._changed,
-            retry=Retry(self.seed),
+            retry=self._retry,
             deadline=self.until,
             parallel=self.parallel or min(MOST_PARALLEL, len(set(self._places.values()))),
         )
@@ -218,6 +221,8 @@ class Tonight:
 
     def _blame(self, name: str, change: Change) -> None:
         """What the end of a job says of its device."""
+        if change.error is not None and not self._retry.counts(change.error):
+            self.innocent.add(change.piece.id)
         given_up = self._agenda.given_up(self._places[name])
         problem, remedy = said(change.error)
         if given_up:

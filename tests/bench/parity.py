@@ -21,6 +21,7 @@ from edgewright.errors import EdgewrightError
 from edgewright.files import pretty_json, write_atomically
 from edgewright.places import cache_folder
 from pipeline.export.drift import sqnr, worst_difference
+from pipeline.project import Project
 from pipeline.recipe import recipe_files
 from tests.arm.cells import RUNTIMES, Answers, ask_everywhere
 from tests.arm.made import PRECISIONS, Made, make
@@ -218,10 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = [cell for made in mades for cell in cells_of(made, found)]
     versions = versions_of(cells)
     text = page(mades, cells, versions)
+    content: dict[str, Any] = {"cells": [asdict(cell) for cell in cells], "versions": versions}
+    write_atomically(Project.here().state / "bench" / "parity.json", pretty_json(content))
     if given.out is None:
         print(text, end="")
         return 0
-    content: dict[str, Any] = {"cells": [asdict(cell) for cell in cells], "versions": versions}
     write_atomically(given.out.with_suffix(".json"), pretty_json(content))
     write_atomically(given.out, text.encode())
     say(f"written: {os.fspath(given.out)} and {os.fspath(given.out.with_suffix('.json'))}")

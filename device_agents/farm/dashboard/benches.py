@@ -15,12 +15,12 @@ from device_agents.farm.paired import Ratio
 
 Json = Mapping[str, Any]
 
-COMPRESSION, PARITY = "*/bench.json", "parity*.json"
+COMPRESSION, PARITY = "*/*/bench.json", "parity*.json"
 """Where under <state>/bench the benches leave their JSON."""
 
 _SCHEMA = "edgewright-bench-compression/1"
 _HOME = "x86-64"
-_WRONG = (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, StopIteration)
+_WRONG = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, StopIteration, RecursionError)
 """What a file raises that is of another version, or no such file at all: it has no table then."""
 
 

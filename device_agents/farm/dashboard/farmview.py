@@ -46,9 +46,10 @@ def health(night: Night | None, entries: Sequence[ReportEntry]) -> list[dict[str
             "remedy": "",
         }
         if device is not None:
+            short = device.state == "healthy" and device.measured < device.jobs
             row |= {
-                "state": _SPOKEN.get(device.state, device.state),
-                "tone": _TONES.get(device.state, "bad"),
+                "state": "not all measured" if short else _SPOKEN.get(device.state, device.state),
+                "tone": "amber" if short else _TONES.get(device.state, "bad"),
                 "jobs": f"{device.measured} of {device.jobs}",
                 "busy": show_seconds(device.seconds_busy),
                 "why": device.problem or "",

@@ -39,8 +39,12 @@ def status_of(night: Night) -> Status:
     if done < wanted:
         verb = "was" if wanted - done == 1 else "were"
         missing.append(f"{wanted - done} of {_count(wanted, 'job')} {verb} not measured")
+    if partly := sum(job.state in DONE and bool(job.problem) for job in night.jobs):
+        missing.append(f"{_count(partly, 'job')} lacked a variant")
     if broken := sum(build.state == "failed" or bool(build.problem) for build in night.builds):
         missing.append(f"{_count(broken, 'build')} failed")
+    if night.problem:
+        missing.append("not all of it was judged")
     if night.status == 2 and not missing:
         missing.append("not all that was wanted was done")
     regressions = len(night.regressions)
@@ -57,9 +61,11 @@ def status_of(night: Night) -> Status:
 def regressions_of(
     night: Night | None, verdicts: Sequence[Json], days: Mapping[str, str], keys: Collection[Key]
 ) -> list[dict[str, Any]]:
-    """What got worse: as the night says, else as the ledger does. days: by report that has a page, when it was taken;
-    keys: of the series that have one."""
-    if night is not None:
+    """What got worse: as the night says, else (it has not ended, or nothing could be judged in it) as the ledger does.
+
+    days: by report that has a page, when it was taken; keys: of the series that have one.
+    """
+    if night is not None and night.finished is not None and night.problem is None:
         chosen: list[Json] = [night.verdicts[place] for place in night.regressions]
     else:
         chosen = [verdict for verdict in verdicts if verdict["worse"] and not blames_device(verdict)]
@@ -91,7 +97,9 @@ def missing_of(night: Night, days: Mapping[str, str]) -> list[dict[str, str]]:
         for build in night.builds
         if build.state == "failed" or build.problem
     ]
-    jobs = [job for job in night.jobs if job.state not in DONE]
+    if night.problem:
+        rows.append(_missing("the verdicts", "not judged", night.problem, "./inv ledger"))
+    jobs = [job for job in night.jobs if job.state not in DONE or job.problem]
     order = {state: place for place, state in enumerate(_FIRST)}
     jobs.sort(key=lambda job: (order.get(job.state, len(order)), job.device, job.model))
     return rows + [

@@ -35,6 +35,7 @@ def series_view(whole: Series, judged: Series, verdicts: Sequence[Json]) -> dict
     points = sorted(whole.points, key=lambda point: point.seq)
     ours = {point.seq for point in judged.points}
     shown = [metric for metric in METRICS if metric in by_metric]
+    columns = [metric for metric in METRICS if metric in by_metric or any(metric in one.values for one in points)]
     changed: dict[int, list[str]] = {}
     for metric in shown:
         for change in by_metric[metric]["changes"]:
@@ -46,8 +47,8 @@ def series_view(whole: Series, judged: Series, verdicts: Sequence[Json]) -> dict
     return {
         "key": whole.key,
         "metrics": [_metric(judged, metric, by_metric[metric]) for metric in shown],
-        "columns": [units.TITLES[metric] for metric in shown],
-        "rows": [_row(point, shown, names[point.seq], changed.get(point.seq, [])) for point in reversed(points)],
+        "columns": [units.TITLES[metric] for metric in columns],
+        "rows": [_row(point, columns, names[point.seq], changed.get(point.seq, [])) for point in reversed(points)],
     }
 
 

@@ -34,6 +34,9 @@ class Server(ThreadingHTTPServer):
         self.folder = folder.resolve()
         super().__init__((LOOPBACK, port), _Handler)
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is nothing to tell of."""
+
     @property
     def url(self) -> str:
         """What to type into a browser."""
@@ -64,13 +67,19 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def send_head(self) -> Any:
         """A page, or nothing: no listing, no hidden file, nothing outside of the folder, no name but the loopback's."""
-        port = self.server.server_port
         # A site that lets its own name resolve to the loopback must not read what is served there.
-        if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
+        if (self.headers.get("Host") or "").partition(":")[0] not in (
+            LOOPBACK,
+            "localhost",
+        ):  # any port: one may forward it
             self.send_error(HTTPStatus.FORBIDDEN)
             return None
-        path = Path(self.translate_path(self.path)).resolve()
-        hidden = any(part.startswith(".") for part in unquote(urlsplit(self.path).path).split("/"))
+        try:
+            path = Path(self.translate_path(self.path)).resolve()
+            hidden = any(part.startswith(".") for part in unquote(urlsplit(self.path).path).split("/"))
+        except ValueError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
         if hidden or not path.is_relative_to(self.server.folder):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None

@@ -4,6 +4,7 @@ never links to what isn't there."""
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ _SAVE_EVERY = 200
 _STRANGE = (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, IndexError)
 """What a report or a record raises whose parts have other shapes than ours have."""
 _LOCK = ".lock"
+_NO_SERIES = {Key("", "", "", "", "", "")}
 
 Note = Callable[[str], None]
 Verdicts = Sequence[dict[str, Any]]
@@ -82,7 +84,7 @@ def _build(source: Source, out: Path, progress: Progress, note: Note) -> Built:
     written = Written.read(out, maker())
     written.save()  # from here on the folder is known as ours, also where this is cut off
     put(out / names.STYLE, b"".join((TEMPLATES / name).read_bytes() for name in ("report.css", "dashboard.css")))
-    reports = _reports(source, written, entries, progress)
+    reports = _reports(source, written, entries, progress, note)
     judged = of_newest_boards(series)
     with piece(progress, "judging every series", 1):
         verdicts = source.verdicts if source.verdicts is not None else [one.to_json() for one in judge(judged)]
@@ -93,14 +95,18 @@ def _build(source: Source, out: Path, progress: Progress, note: Note) -> Built:
     return Built(out / names.INDEX, reports, len(pages))
 
 
-def _reports(source: Source, written: Written, entries: list[ReportEntry], progress: Progress) -> int:
-    """Writes the pages of new reports; how many."""
+def _reports(source: Source, written: Written, entries: list[ReportEntry], progress: Progress, note: Note) -> int:
+    """Writes the pages of new reports; how many. A damaged one has none."""
     new = [entry.id for entry in entries if not written.has(entry.id)]
     page = template("dashboard_report.html.j2")
     try:
         with piece(progress, "report pages", len(new)):
             for count, id in enumerate(new, 1):
-                report = source.ledger.report(id)
+                try:
+                    report = source.ledger.report(id)
+                except (zlib.error, *_STRANGE) as error:
+                    note(f"warning: report {id} has no page: {type(error).__name__}: {error}")
+                    continue
                 # The same bytes for the same report: gzip would write the time into them.
                 samples = gzip.compress(canonical_json(report.to_json()), 6, mtime=0)
                 written.add(id, _bytes(render_report(page, report)), samples)
@@ -178,7 +184,13 @@ def _index(
 def _showable(night: Night, note: Note) -> bool:
     """Whether a record's verdicts are ours; one that a person has changed must not cost the page."""
     try:
-        morning.regressions_of(night, (), {}, ())
+        for verdict in night.verdicts:
+            morning.regressions_of(
+                night.model_copy(update={"verdicts": (verdict,), "regressions": (0,)}), (), {}, _NO_SERIES
+            )
+        morning.regressions_of(night, (), {}, _NO_SERIES)
+        morning.busy(night)
+        farmview.health(night, ())
     except _STRANGE as error:
         note(f"warning: the record of night {night.id} is not shown: {type(error).__name__}: {error}")
         return False

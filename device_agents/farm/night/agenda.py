@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from device_agents.farm.night.retry import Retry
+from device_agents.farm.night.retry import Patience, Retry, patience_with
 
 MOST_FAILURES = 5
 """Failures in a row after which a device is given up for the night: as many as one that is away is called."""
@@ -49,8 +49,8 @@ class Change:
 
 @dataclass
 class _Lane:
-    """A place. over: why nothing starts there any more; failures, rests: how many in a row; open: pieces that have no
-    final state."""
+    """A place. over: why nothing starts there any more; failures, rests: how many in a row, rests of one kind of
+    failure; open: pieces that have no final state."""
 
     name: str
     open: dict[str, _Open] = field(default_factory=dict)
@@ -58,6 +58,7 @@ class _Lane:
     running: str | None = None
     failures: int = 0
     rests: int = 0
+    kind: Patience | None = None
     rests_until: float = 0.0
     in_turn: bool = False
     over: str = ""
@@ -251,6 +252,8 @@ class Agenda:
             self._settle(one, "failed", error=error)
             self._skip(list(lane.open.values()), lane.over)
             return
+        if (kind := patience_with(error)) is not lane.kind:
+            lane.kind, lane.rests = kind, 0
         again = self._retry.after(error, one.piece.id, one.attempts, lane.rests)
         if again is None:
             self._settle(one, "failed", error=error)

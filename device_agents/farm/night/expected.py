@@ -16,7 +16,7 @@ _Key = tuple[str, str, int]
 
 
 class Expected:
-    """By device, model and number of variants, the seconds of the newest job that gave a report."""
+    """By device, model and number of variants, the seconds of the newest job that was measured."""
 
     def __init__(self, nights: Iterable[Night]) -> None:
         """nights: oldest first."""
@@ -24,7 +24,7 @@ class Expected:
             (job.device, job.model, len(job.variants)): job.seconds
             for night in nights
             for job in night.jobs
-            if job.state in ("measured", "invalid") and job.seconds > 0
+            if job.state == "measured" and job.seconds > 0  # one that was refused took no time
         }
 
     def seconds(self, device: str, model: str, variants: int) -> float:

@@ -89,7 +89,7 @@ class Night(_Part):
     """A night. id: its start in UTC, as 20261126T020000Z; times are ISO 8601, finished is None until its end.
 
     verdicts: SeriesVerdict.to_json() of the series that it added to; regressions: places in it of those that make the
-    status 1.
+    status 1; problem: why not all of it was judged.
     """
 
     id: str
@@ -104,6 +104,7 @@ class Night(_Part):
     jobs: tuple[JobNight, ...] = ()
     verdicts: tuple[dict[str, Any], ...] = ()
     regressions: tuple[int, ...] = ()
+    problem: str | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -56,6 +56,8 @@ class Schedule:
         """Nothing is measured on this machine in this block. For one thread at a time; check `stopped` within it."""
         self._granted.clear()
         self._inbox.put(self._agenda.want_quiet)
+        if self.stopped.is_set():  # told before we began to wait
+            self._granted.set()
         self._granted.wait()
         try:
             yield
@@ -111,14 +113,15 @@ class Schedule:
 def stopped_by_signals(schedule: Schedule) -> Iterator[None]:
     """Ctrl-C, SIGTERM and a closed terminal stop a schedule; the second of them ends the program at once."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
+    # What is ignored (nohup, a shell's background job) stays so.
+    before = {number: found for number in numbers if (found := signal.getsignal(number)) not in (signal.SIG_IGN, None)}
 
     def stop(number: int, frame: object) -> None:
         for one, handler in before.items():
             signal.signal(one, handler)
         schedule.stop(f"{STOPPED} ({signal.Signals(number).name})")
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, stop)
     try:
         yield

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from device_agents.farm.night.out.telling import Missing, Verdict, missing, printable
 from device_agents.farm.night.record import DONE, JobNight, Night
 
-BUILDS = "(builds)"
-"""The suite of what was built; no device's name, for those hold no brackets."""
+BUILDS, NIGHT = "(builds)", "(night)"
+"""The suites of what was built, and of the night as a whole; no device's name, for those hold no brackets."""
 
 
 @dataclass
@@ -81,6 +81,9 @@ def _suites(night: Night) -> list[_Suite]:
         ]
     )
     suites = [_builds(night, absent)] if night.builds else []
+    if night.problem:
+        case = _Case("night", "judged", kind="error", what="ledger", message=night.problem, text="./inv ledger")
+        suites.insert(0, _Suite(NIGHT, _night_properties(night), [case]))
     return suites + [_device(night, name, absent) for name in names]
 
 

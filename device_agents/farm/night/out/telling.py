@@ -48,6 +48,8 @@ def missing(night: Night) -> list[Missing]:
         for one in night.devices
         if one.state != "healthy" and one.name not in with_jobs
     ]
+    if night.problem:
+        found.append(Missing("night", "", None, None, night.problem, "./inv ledger"))
     return found
 
 
@@ -65,6 +67,8 @@ def sentence(night: Night) -> str:
         return f"Not finished: {done} so far."
     if worse:
         return f"{counted(worse, 'regression')}: {done}{not_done}."
+    if night.problem:
+        return f"Not judged: {done}{not_done}."
     if night.status == 2:
         return f"Farm trouble: {done}{not_done}; nothing that was measured got worse."
     return f"Same or faster: {done}{not_done}; nothing got worse."
