@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from invoke import Collection
 
-from tasks.bench import bench_compression, bench_coverage, bench_measure, bench_parity, bench_pruning, bench_verdicts
+from tasks.bench import (
+    bench_compression,
+    bench_coverage,
+    bench_measure,
+    bench_night,
+    bench_parity,
+    bench_pruning,
+    bench_verdicts,
+)
 from tasks.devices import (
     devices_adopt,
     devices_doctor,
@@ -45,7 +53,7 @@ _devices = Collection(
 )
 _ledger = Collection("ledger", ledger_list, ledger_show, ledger_verdicts, ledger_export, ledger_import)
 _bench = Collection(
-    "bench", bench_measure, bench_verdicts, bench_pruning, bench_compression, bench_coverage, bench_parity
+    "bench", bench_measure, bench_verdicts, bench_pruning, bench_compression, bench_coverage, bench_night, bench_parity
 )
 _debug = Collection("debug", debug_quant)
 _farm = Collection("farm", farm_demo)

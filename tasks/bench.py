@@ -126,6 +126,29 @@ def bench_coverage(c: Context, out: str = "", only: str = "") -> None:
         raise Exit(code=status)
 
 
+@task(
+    name="night",
+    help={
+        "quick": "few devices and nights, for CI: shows that everything runs",
+        "only": "boards, simulated or pages; the others stay as --out holds them",
+        "call_ms": "what a call takes on a board; default 60",
+        "out": "folder for bench.json and bench.md; default: .edgewright/bench/night-full",
+        "doc": "write the Markdown here as well, e.g. docs/night.md",
+    },
+)
+@plainly
+def bench_night(
+    c: Context, quick: bool = False, only: str = "", call_ms: str = "", out: str = "", doc: str = ""
+) -> None:
+    """Measure what a night costs: devices side by side, a thousand simulated ones, the dashboard of a year."""
+    from edgewright.checks import run_bench
+
+    given = {"--only": only, "--call-ms": call_ms, "--out": out, "--doc": doc}
+    words = [word for name, value in given.items() if value for word in (name, value)]
+    if status := run_bench("night", [*["--quick"] * quick, *words]):
+        raise Exit(code=status)
+
+
 @task(name="parity", help={"out": "write the page here as well, e.g. docs/parity.md", "only": "one model"})
 def bench_parity(c: Context, out: str = "", only: str = "") -> None:
     """Compare every shipped model's answers: torch, ONNX and TFLite, on x86-64 and on emulated arm64 and armhf."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 15.0
 KEEPALIVE_S = 5
 USER_TIMEOUT_S = 20.0
+# What paramiko logs, tracebacks and all, it raises as well: without a listener it would go to stderr.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 _CHECK_DEVICE = "check that the device is on and reachable: ping, ssh; then address and port in farm.toml"
 
 
@@ -79,6 +83,7 @@ def handshake(sock: Any, hop: Hop, name: str, prefer: str = "") -> Any:
     options.key_types = sorted(options.key_types, key=lambda kind: kind not in wanted)
     try:
         transport.start_client(timeout=TIMEOUT_S)
+        transport.get_remote_server_key()  # start_client ends without a word where its time is over
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
         raise DeviceUnreachable(
@@ -105,12 +110,11 @@ def _log_in(transport: Any, hop: Hop, name: str) -> Any:
             where=f"{hop}: {', '.join(map(str, hop.keys))}",
             remedy="ssh-add the key, and leave `key` out of farm.toml so that the agent's keys are used",
         ) from error
-    except (paramiko.AuthenticationException, paramiko.BadAuthenticationType, FileNotFoundError, ValueError) as error:
-        raise _refused(hop, name, error) from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        if not transport.is_active():
+    except (paramiko.SSHException, EOFError, OSError, ValueError) as error:
+        # paramiko calls a link that breaks, or falls silent, in the middle of it a refusal too.
+        if not transport.is_active() or str(error) == "Authentication timeout.":
             raise DeviceUnreachable(
-                f"{name} closed the connection while we logged in: {error or type(error).__name__}",
+                f"{name} closed the connection, or said no more, while we logged in: {error or type(error).__name__}",
                 where=str(hop),
                 remedy=_CHECK_DEVICE,
             ) from error

@@ -125,8 +125,15 @@ class SshConnection(Connection):
 
         try:
             channel = self._link.transport.open_session(timeout=TIMEOUT_S)
-            # The device's login shell reads this line: every word is quoted, whatever is in it.
-            channel.exec_command(shlex.join(argv))
+            # paramiko waits for the answer without end, and nothing else sees a frozen peer.
+            watch = threading.Timer(TIMEOUT_S, self.close_link)
+            watch.daemon = True
+            watch.start()
+            try:
+                # The device's login shell reads this line: every word is quoted, whatever is in it.
+                channel.exec_command(shlex.join(argv))
+            finally:
+                watch.cancel()
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise self._lost("starting a command", argv[0]) from error
         return SshProcess(channel, self._stall_s, self.close_link)
