@@ -24,10 +24,11 @@ from pipeline.search.space import Choice, Space
 from pipeline.steps.prune import DidNotShrink
 from pipeline.training import TrainingFailed
 
-SPARSITY, HALF = 0.75, 0.5
-"""Zeros that the best one is tried with for a smaller download, and no time; HALF where nothing can bear SPARSITY."""
-ZEROS_COST = 0.005
-"""What SPARSITY may cost of the metric: a network that was cut has less to spare than a whole one."""
+ZEROS = ((0.75, 0.005), (0.5, 0.002))
+"""Shares of zeros that a smaller download is tried with, and what each may cost of the metric: a network that was cut
+has less to spare than a whole one. They cost no time on the device."""
+GONE, DENSE = 0.8, 0.85
+"""Of a package, the share that goes for each share of zeros, and what is left of a file without any."""
 
 LONG = 12
 """How many are trained for long, at most."""
@@ -127,12 +128,12 @@ class Rungs:
         picked = pick(front, aims(self.asked.max_drop)[:count], list(self._numbers), self.fits)
         return self._told(picked, epochs)
 
-    def _told(self, picked: Sequence[Proposal], epochs: int) -> dict[str, Any]:
+    def _told(self, picked: Sequence[Proposal], epochs: int, zeros: float = 0.0) -> dict[str, Any]:
         found: list[Candidate] = []
         predicted = {}
         for one in picked:
             number = self._numbers.setdefault(one.choice, len(self._numbers) + 1)
-            found.append(Candidate(number, one.choice, epochs))
+            found.append(Candidate(number, one.choice, epochs, zeros))
             predicted[found[-1].name] = {"ms": one.price.ms, "lost": one.lost, "bytes": one.price.bytes}
         return {"candidates": [one.to_json() for one in found], "predicted": predicted}
 
@@ -246,8 +247,7 @@ class Rungs:
         if best is not None:  # the zeros are a training of the best one too
             left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
         longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.sparsity}
-        pool = [Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in longest]
-        pool += self._front(ROUNDS + place)
+        pool = self._pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
         for one in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self._share(one.choice), full)
@@ -256,28 +256,49 @@ class Rungs:
                 return self._told([one], epochs)
         return {"candidates": [], "predicted": {}}
 
-    def _best(self, may_lose: float | None = None) -> Trained | None:
-        """The fastest that loses no more than is asked, or than `may_lose`."""
-        most = self.asked.max_drop if may_lose is None else may_lose
-        holding = [
-            one for one in self.results() if not one.candidate.sparsity and self.base - (one.validation or 0.0) <= most
-        ]
-        return min(holding, key=self._ms, default=None)
+    def _best(self) -> Trained | None:
+        """The fastest that holds what is asked."""
+        return min(self._holding(), key=self._ms, default=None)
+
+    def _holding(self) -> list[Trained]:
+        """Those without zeros that lose no more than is asked."""
+        return [one for one in self.results() if not one.candidate.sparsity and self._lost(one) <= self.asked.max_drop]
+
+    def _lost(self, one: Trained) -> float:
+        return self.base - (one.validation or 0.0)
 
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
 
     def _sparse(self) -> None:
-        """Zeros on top of the fastest one that can bear them, where there is time."""
+        """One more with zeros, that which they make smallest, where there is time."""
+        content = self.notes.once("sparse", self._with_zeros)
+        for one in content["candidates"]:
+            candidate = Candidate.from_json(one)
+            self._numbers.setdefault(candidate.choice, candidate.number)
+            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+            self._train(candidate, self.until_s)
 
-        def make() -> dict[str, Any]:
-            left = self.until_s - self.notes.spent_s
-            best, sparsity = self._best(self.asked.max_drop - ZEROS_COST), SPARSITY
-            if best is None:
-                best, sparsity = self._best(), HALF
-            if best is None or self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs) > left:
-                return {"candidates": []}
-            return {"candidates": [replace(best.candidate, sparsity=sparsity).to_json()]}
+    def _with_zeros(self) -> dict[str, Any]:
+        """The choice and zeros that promise the smallest package; none where they promise none smaller than is."""
+        full, left = self.forecast.full, self.until_s - self.notes.spent_s
+        options = [
+            (one.price.bytes * (1 - GONE * zeros), one, zeros)
+            for one in self._pool(ROUNDS + LONG)
+            for zeros, cost in ZEROS
+            if one.lost + cost <= self.asked.max_drop
+        ]
+        dense = min((DENSE * self.pricing.best(one.candidate.choice).bytes for one in self._holding()), default=0.0)
+        size, best, zeros = min(options, key=lambda option: option[0], default=(0.0, None, 0.0))
+        late = best is None or self.pace.training_s(self._share(best.choice), full) > left
+        if best is None or late or (dense and size >= dense):
+            return {"candidates": [], "predicted": {}}
+        return self._told([best], full, zeros)
 
-        for one in self.notes.once("sparse", make)["candidates"]:
-            self._train(Candidate.from_json(one), self.until_s)
+    def _pool(self, round_: int) -> list[Proposal]:
+        """What was tried, and what is proposed by all that was learnt until now."""
+        tried = dict.fromkeys(one.candidate.choice for one in self.results())
+        return [
+            *(Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in tried),
+            *self._front(round_),
+        ]
