@@ -3,7 +3,7 @@ trained for long one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -90,6 +90,10 @@ class Rungs:
         big = self.asked.max_bytes is not None and price.bytes > self.asked.max_bytes
         return not (slow or big)
 
+    def lost(self, one: Trained) -> float:
+        """What a candidate loses of the metric on validation."""
+        return self.base - (one.validation or 0.0)
+
     def results(self) -> list[Trained]:
         """Of each choice the longest training that came to an end, and the sparse one; by name."""
         best: dict[tuple[Choice, float], Trained] = {}
@@ -106,10 +110,7 @@ class Rungs:
         if self.notes.read(name) is None and round_ and left < 3 * self._usual_s(epochs):
             return False
         content = self.notes.once(name, lambda: self._proposed(round_, epochs, left))
-        candidates = [Candidate.from_json(one) for one in content["candidates"]]
-        for candidate in candidates:
-            self._numbers.setdefault(candidate.choice, candidate.number)
-            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+        candidates = self._taken(content)
         first = not self.trained
         for place, candidate in enumerate(candidates):
             if self._train(candidate, until=None if first and place == 0 else self.until_s) is None:
@@ -136,6 +137,14 @@ class Rungs:
             found.append(Candidate(number, one.choice, epochs, zeros))
             predicted[found[-1].name] = {"ms": one.price.ms, "lost": one.lost, "bytes": one.price.bytes}
         return {"candidates": [one.to_json() for one in found], "predicted": predicted}
+
+    def _taken(self, content: Mapping[str, Any]) -> list[Candidate]:
+        """The candidates that `_told` tells of; their numbers and what was predicted of them are known from now on."""
+        found = [Candidate.from_json(one) for one in content["candidates"]]
+        for candidate in found:
+            self._numbers.setdefault(candidate.choice, candidate.number)
+            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+        return found
 
     def _front(self, round_: int) -> list[Proposal]:
         return allocate(
@@ -231,14 +240,8 @@ class Rungs:
 
     def _prolong(self, place: int) -> bool:
         """Trains the fastest one that is predicted to hold what is asked, for long; False where there is none."""
-        content = self.notes.once(f"long-{place}", lambda: self._chosen(place))
-        for one in content["candidates"]:
-            candidate = Candidate.from_json(one)
-            self._numbers.setdefault(candidate.choice, candidate.number)
-            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
-            if self._train(candidate, self.until_s) is None:
-                return False
-        return bool(content["candidates"])
+        candidates = self._taken(self.notes.once(f"long-{place}", lambda: self._chosen(place)))
+        return bool(candidates) and self._train(candidates[0], self.until_s) is not None
 
     def _chosen(self, place: int) -> dict[str, Any]:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
@@ -246,6 +249,8 @@ class Rungs:
         left = self.until_s - self.notes.spent_s
         if best is not None:  # the zeros are a training of the best one too
             left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
+        if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
+            return self._told([], full)  # an allocation takes its time too
         longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.sparsity}
         pool = self._pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
@@ -254,7 +259,7 @@ class Rungs:
             longer = epochs > max(longest.get(one.choice, 0), short_epochs(full))
             if longer and (best is None or (epochs == full and one.price.ms < QUICKER * self._ms(best))):
                 return self._told([one], epochs)
-        return {"candidates": [], "predicted": {}}
+        return self._told([], full)
 
     def _best(self) -> Trained | None:
         """The fastest that holds what is asked."""
@@ -262,38 +267,34 @@ class Rungs:
 
     def _holding(self) -> list[Trained]:
         """Those without zeros that lose no more than is asked."""
-        return [one for one in self.results() if not one.candidate.sparsity and self._lost(one) <= self.asked.max_drop]
-
-    def _lost(self, one: Trained) -> float:
-        return self.base - (one.validation or 0.0)
+        return [one for one in self.results() if not one.candidate.sparsity and self.lost(one) <= self.asked.max_drop]
 
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
 
     def _sparse(self) -> None:
         """One more with zeros, that which they make smallest, where there is time."""
-        content = self.notes.once("sparse", self._with_zeros)
-        for one in content["candidates"]:
-            candidate = Candidate.from_json(one)
-            self._numbers.setdefault(candidate.choice, candidate.number)
-            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+        for candidate in self._taken(self.notes.once("sparse", self._with_zeros)):
             self._train(candidate, self.until_s)
 
     def _with_zeros(self) -> dict[str, Any]:
         """The choice and zeros that promise the smallest package; none where they promise none smaller than is."""
         full, left = self.forecast.full, self.until_s - self.notes.spent_s
+        if self.pace.training_s(0.0, full) > left:
+            return self._told([], full)
+        dense = [DENSE * self.pricing.best(one.candidate.choice).bytes for one in self._holding()]
         options = [
-            (one.price.bytes * (1 - GONE * zeros), one, zeros)
+            (size, one, zeros)
             for one in self._pool(ROUNDS + LONG)
             for zeros, cost in ZEROS
             if one.lost + cost <= self.asked.max_drop
+            and (size := one.price.bytes * (1 - GONE * zeros)) < min(dense, default=size + 1)
         ]
-        dense = min((DENSE * self.pricing.best(one.candidate.choice).bytes for one in self._holding()), default=0.0)
-        size, best, zeros = min(options, key=lambda option: option[0], default=(0.0, None, 0.0))
-        late = best is None or self.pace.training_s(self._share(best.choice), full) > left
-        if best is None or late or (dense and size >= dense):
-            return {"candidates": [], "predicted": {}}
-        return self._told([best], full, zeros)
+        if not options:
+            return self._told([], full)
+        _, best, zeros = min(options, key=lambda option: option[0])
+        late = self.pace.training_s(self._share(best.choice), full) > left
+        return self._told([] if late else [best], full, zeros)
 
     def _pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""
