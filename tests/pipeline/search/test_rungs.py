@@ -18,9 +18,9 @@ from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
 from pipeline.search.looking import Looking
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import Pace
+from pipeline.search.pace import ROUNDS, Pace
 from pipeline.search.pricing import Pricing, Thumb
-from pipeline.search.rungs import DENSE, GONE, OVER, Rungs
+from pipeline.search.rungs import DENSE, GONE, LONG, OVER, ZEROS, Rungs
 from pipeline.search.sensitivity import Sensitivity
 from pipeline.search.space import Choice, Space
 from tests.pipeline.search.conftest import WAYS
@@ -108,7 +108,14 @@ def test_zeros_go_to_what_they_make_smallest(started: Started) -> None:
     rungs.run()
     (sparse,) = [one.candidate for one in rungs.trained.values() if one.candidate.sparsity]
     sizes = [rungs.pricing.best(one.candidate.choice).bytes for one in rungs._holding()]
-    assert rungs.pricing.best(sparse.choice).bytes * (1 - GONE * sparse.sparsity) < DENSE * min(sizes)
+    promised = rungs.pricing.best(sparse.choice).bytes * (1 - GONE * sparse.sparsity)
+    assert promised < DENSE * min(sizes)
+    assert promised == min(
+        one.price.bytes * (1 - GONE * zeros)
+        for one in rungs._pool(ROUNDS + LONG)
+        for zeros, cost in ZEROS
+        if one.lost + cost <= 0.01
+    )
     assert sparse.epochs == FULL
 
 
