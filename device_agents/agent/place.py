@@ -158,8 +158,9 @@ def commit(request: Dict[str, Any]) -> Dict[str, Any]:
     try:
         found = _finish(temporary) or _digest(temporary)
         if found != request["sha256"]:
-            os.unlink(temporary)
-            return {"whole": False, "sha256": found}
+            _unlink(temporary)
+            # Where another push of the same content was done first, it tidied up what this one had gone on from.
+            return {"whole": _whole(request), "sha256": found}
         _in_place(request, temporary)
     except FileNotFoundError:
         # Another push of the same content was done first and tidied up.

@@ -143,11 +143,14 @@ class ShellPlacer:
                 f"echo placed\nrm -f {quote(_partials(request))}*.part\n{_tidy(posixpath.dirname(path), 86400)}"
             )
         except FileNotFoundError:
-            # Another push of the same content was done first and tidied up.
-            said = self._run(f"if [ -f {quote(path)} ]; then sha256sum < {quote(path)}; fi")
-            return {"whole": said.startswith(wanted), "sha256": ""}
+            said = ""
         digest = re.search(r"^found=(\S*)", said, re.MULTILINE)
-        return {"whole": "\nplaced" in said, "sha256": digest.group(1) if digest else ""}
+        # Where another push of the same content was done first, it tidied up this one's file, or its beginning.
+        whole = "\nplaced" in said or self._there(path, wanted)
+        return {"whole": whole, "sha256": digest.group(1) if digest else ""}
+
+    def _there(self, path: str, sha256: str) -> bool:
+        return self._run(f"if [ -f {quote(path)} ]; then sha256sum < {quote(path)}; fi").startswith(sha256)
 
     def _look(self, request: Answer) -> Answer:
         path = quote(request["path"])

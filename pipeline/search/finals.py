@@ -17,7 +17,7 @@ from pipeline.build import Done
 from pipeline.outcome import Measured, judged
 from pipeline.plan import Plan, with_a_base
 from pipeline.search.allocate import Proposal, pick
-from pipeline.search.candidates import Candidate, Trained, by_way
+from pipeline.search.candidates import Candidate, by_way
 from pipeline.search.entries import Entry, broken, choose, entry_of, front_of
 from pipeline.search.looking import Answers, laid_out, validation_of
 from pipeline.search.pace import finalists
@@ -45,15 +45,14 @@ class Finals:
         """The networks that are measured: the fastest that lose no more than is allowed, half of it, and the sparse."""
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.sparsity}
-        pool = [Proposal(choice, self._lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
+        pool = [Proposal(choice, self.rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
         unit, most = rungs.asked.max_drop, finalists(self.budget_s)
         picked = pick(pool, [unit * share for share in (1.0, 0.6, 0.3)[:most]], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
-        sparse = [one.candidate for one in rungs.results() if one.candidate.sparsity and self._lost(one) <= unit + 1e-9]
+        sparse = [
+            one.candidate for one in rungs.results() if one.candidate.sparsity and self.rungs.lost(one) <= unit + 1e-9
+        ]
         return found + sparse
-
-    def _lost(self, one: Trained) -> float:
-        return self.rungs.base - (one.validation if one.validation is not None else 0.0)
 
     def shrinks(self) -> tuple[Shrink, ...]:
         """The measured networks as [[shrink]] tables."""

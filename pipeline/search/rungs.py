@@ -3,7 +3,7 @@ trained for long one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -24,8 +24,11 @@ from pipeline.search.space import Choice, Space
 from pipeline.steps.prune import DidNotShrink
 from pipeline.training import TrainingFailed
 
-SPARSITY = 0.75
-"""Zeros that the best one is tried with for a smaller download: it cost 0.15 points on a ResNet-8, and no time."""
+ZEROS = ((0.75, 0.005), (0.5, 0.002))
+"""Shares of zeros that a smaller download is tried with, and what each may cost of the metric: a network that was cut
+has less to spare than a whole one. They cost no time on the device."""
+GONE, DENSE = 0.8, 0.85
+"""Of a package, the share that goes for each share of zeros, and what is left of a file without any."""
 
 LONG = 12
 """How many are trained for long, at most."""
@@ -87,6 +90,10 @@ class Rungs:
         big = self.asked.max_bytes is not None and price.bytes > self.asked.max_bytes
         return not (slow or big)
 
+    def lost(self, one: Trained) -> float:
+        """What a candidate loses of the metric on validation."""
+        return self.base - (one.validation or 0.0)
+
     def results(self) -> list[Trained]:
         """Of each choice the longest training that came to an end, and the sparse one; by name."""
         best: dict[tuple[Choice, float], Trained] = {}
@@ -103,10 +110,7 @@ class Rungs:
         if self.notes.read(name) is None and round_ and left < 3 * self._usual_s(epochs):
             return False
         content = self.notes.once(name, lambda: self._proposed(round_, epochs, left))
-        candidates = [Candidate.from_json(one) for one in content["candidates"]]
-        for candidate in candidates:
-            self._numbers.setdefault(candidate.choice, candidate.number)
-            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+        candidates = self._taken(content)
         first = not self.trained
         for place, candidate in enumerate(candidates):
             if self._train(candidate, until=None if first and place == 0 else self.until_s) is None:
@@ -125,14 +129,22 @@ class Rungs:
         picked = pick(front, aims(self.asked.max_drop)[:count], list(self._numbers), self.fits)
         return self._told(picked, epochs)
 
-    def _told(self, picked: Sequence[Proposal], epochs: int) -> dict[str, Any]:
+    def _told(self, picked: Sequence[Proposal], epochs: int, zeros: float = 0.0) -> dict[str, Any]:
         found: list[Candidate] = []
         predicted = {}
         for one in picked:
             number = self._numbers.setdefault(one.choice, len(self._numbers) + 1)
-            found.append(Candidate(number, one.choice, epochs))
+            found.append(Candidate(number, one.choice, epochs, zeros))
             predicted[found[-1].name] = {"ms": one.price.ms, "lost": one.lost, "bytes": one.price.bytes}
         return {"candidates": [one.to_json() for one in found], "predicted": predicted}
+
+    def _taken(self, content: Mapping[str, Any]) -> list[Candidate]:
+        """The candidates that `_told` tells of; their numbers and what was predicted of them are known from now on."""
+        found = [Candidate.from_json(one) for one in content["candidates"]]
+        for candidate in found:
+            self._numbers.setdefault(candidate.choice, candidate.number)
+            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
+        return found
 
     def _front(self, round_: int) -> list[Proposal]:
         return allocate(
@@ -228,14 +240,8 @@ class Rungs:
 
     def _prolong(self, place: int) -> bool:
         """Trains the fastest one that is predicted to hold what is asked, for long; False where there is none."""
-        content = self.notes.once(f"long-{place}", lambda: self._chosen(place))
-        for one in content["candidates"]:
-            candidate = Candidate.from_json(one)
-            self._numbers.setdefault(candidate.choice, candidate.number)
-            self.predicted.setdefault(candidate.name, content["predicted"][candidate.name])
-            if self._train(candidate, self.until_s) is None:
-                return False
-        return bool(content["candidates"])
+        candidates = self._taken(self.notes.once(f"long-{place}", lambda: self._chosen(place)))
+        return bool(candidates) and self._train(candidates[0], self.until_s) is not None
 
     def _chosen(self, place: int) -> dict[str, Any]:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
@@ -243,38 +249,57 @@ class Rungs:
         left = self.until_s - self.notes.spent_s
         if best is not None:  # the zeros are a training of the best one too
             left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
+        if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
+            return self._told([], full)  # an allocation takes its time too
         longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.sparsity}
-        pool = [Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in longest]
-        pool += self._front(ROUNDS + place)
+        pool = self._pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
         for one in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self._share(one.choice), full)
             longer = epochs > max(longest.get(one.choice, 0), short_epochs(full))
             if longer and (best is None or (epochs == full and one.price.ms < QUICKER * self._ms(best))):
                 return self._told([one], epochs)
-        return {"candidates": [], "predicted": {}}
+        return self._told([], full)
 
     def _best(self) -> Trained | None:
-        """The fastest that was trained to the end, or at all where none was, and holds what is asked."""
-        holding = [
-            one
-            for one in self.results()
-            if not one.candidate.sparsity and self.base - (one.validation or 0.0) <= self.asked.max_drop
-        ]
-        return min(holding, key=self._ms, default=None)
+        """The fastest that holds what is asked."""
+        return min(self._holding(), key=self._ms, default=None)
+
+    def _holding(self) -> list[Trained]:
+        """Those without zeros that lose no more than is asked."""
+        return [one for one in self.results() if not one.candidate.sparsity and self.lost(one) <= self.asked.max_drop]
 
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
 
     def _sparse(self) -> None:
-        """Zeros on top of the best one, where there is time."""
-        best = self._best()
+        """One more with zeros, that which they make smallest, where there is time."""
+        for candidate in self._taken(self.notes.once("sparse", self._with_zeros)):
+            self._train(candidate, self.until_s)
 
-        def make() -> dict[str, Any]:
-            left = self.until_s - self.notes.spent_s
-            if best is None or self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs) > left:
-                return {"candidates": []}
-            return {"candidates": [replace(best.candidate, sparsity=SPARSITY).to_json()]}
+    def _with_zeros(self) -> dict[str, Any]:
+        """The choice and zeros that promise the smallest package; none where they promise none smaller than is."""
+        full, left = self.forecast.full, self.until_s - self.notes.spent_s
+        if self.pace.training_s(0.0, full) > left:
+            return self._told([], full)
+        dense = [DENSE * self.pricing.best(one.candidate.choice).bytes for one in self._holding()]
+        options = [
+            (size, one, zeros)
+            for one in self._pool(ROUNDS + LONG)
+            for zeros, cost in ZEROS
+            if one.lost + cost <= self.asked.max_drop
+            and (size := one.price.bytes * (1 - GONE * zeros)) < min(dense, default=size + 1)
+        ]
+        if not options:
+            return self._told([], full)
+        _, best, zeros = min(options, key=lambda option: option[0])
+        late = self.pace.training_s(self._share(best.choice), full) > left
+        return self._told([] if late else [best], full, zeros)
 
-        for one in self.notes.once("sparse", make)["candidates"]:
-            self._train(Candidate.from_json(one), self.until_s)
+    def _pool(self, round_: int) -> list[Proposal]:
+        """What was tried, and what is proposed by all that was learnt until now."""
+        tried = dict.fromkeys(one.candidate.choice for one in self.results())
+        return [
+            *(Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in tried),
+            *self._front(round_),
+        ]

@@ -118,6 +118,6 @@ def taught(
 def _known_as(teacher: Input, spec: NetworkSpec, parts: DataParts) -> str:
     """A name of the teacher's answers: no other teacher's, nor those on other samples."""
     files = [sha256_file(teacher.path(name)) for name in (network.WEIGHTS, network.PLAN)]
-    samples = parts.train.x
-    told = {"spec": spec.model_dump(mode="json"), "files": files, "shape": samples.shape, "type": str(samples.dtype)}
-    return sha256_bytes(canonical_json(told) + samples.tobytes())
+    x = parts.train.x
+    samples = [x.shape, str(x.dtype), sha256_bytes(x.tobytes())]
+    return sha256_bytes(canonical_json({"spec": spec.model_dump(mode="json"), "files": files, "samples": samples}))

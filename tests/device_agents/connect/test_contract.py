@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,26 @@ def test_push_goes_on_from_what_a_cut_left(connection: Connection, tmp_path: Pat
     remote = tmp_path / "d" / "file"
     _leave_partial(remote, digest, local.read_bytes()[:200_000])
     assert connection.push(local, str(remote), digest) == 100_000
+    assert sha256_file(remote) == digest
+    assert [path.name for path in remote.parent.iterdir()] == ["file"]
+
+
+def test_push_that_another_one_overtakes_is_no_error(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local, digest = _file(tmp_path / "local")
+    remote = tmp_path / "d" / "file"
+    _leave_partial(remote, digest, local.read_bytes()[:200_000])
+    append = connection.append
+
+    def overtaken(local: Path, remote_: str, offset: int, moved: Callable[[int], None]) -> None:
+        # The other one is done between our plan and our first byte, and tidies up what ours goes on from.
+        monkeypatch.setattr(connection, "append", append)
+        connection.push(local, str(remote), digest)
+        append(local, remote_, offset, moved)
+
+    monkeypatch.setattr(connection, "append", overtaken)
+    connection.push(local, str(remote), digest)
     assert sha256_file(remote) == digest
     assert [path.name for path in remote.parent.iterdir()] == ["file"]
 

@@ -18,9 +18,9 @@ from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
 from pipeline.search.looking import Looking
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import Pace
+from pipeline.search.pace import ROUNDS, Pace
 from pipeline.search.pricing import Pricing, Thumb
-from pipeline.search.rungs import OVER, Rungs
+from pipeline.search.rungs import DENSE, GONE, LONG, OVER, ZEROS, Rungs
 from pipeline.search.sensitivity import Sensitivity
 from pipeline.search.space import Choice, Space
 from tests.pipeline.search.conftest import WAYS
@@ -101,6 +101,29 @@ def test_long_trainings_come_close_to_the_fastest_that_holds(started: Started) -
     holding = [rungs.pricing.best(one.candidate.choice).ms for one in long if BASE - (one.validation or 0) <= 0.01]
     ideal = min(one.price.ms for one in rungs._front(9) if trainer.most / 3 * (1 - rungs._share(one.choice)) <= 0.01)
     assert min(holding) <= 1.1 * ideal
+
+
+def test_zeros_go_to_what_they_make_smallest(started: Started) -> None:
+    rungs, _ = started("zeros", 2000.0, most=0.06)
+    rungs.run()
+    (sparse,) = [one.candidate for one in rungs.trained.values() if one.candidate.sparsity]
+    sizes = [rungs.pricing.best(one.candidate.choice).bytes for one in rungs._holding()]
+    promised = rungs.pricing.best(sparse.choice).bytes * (1 - GONE * sparse.sparsity)
+    assert promised < DENSE * min(sizes)
+    assert promised == min(
+        one.price.bytes * (1 - GONE * zeros)
+        for one in rungs._pool(ROUNDS + LONG)
+        for zeros, cost in ZEROS
+        if one.lost + cost <= 0.01
+    )
+    assert sparse.epochs == FULL
+
+
+def test_no_zeros_where_nothing_can_bear_them(started: Started) -> None:
+    rungs, _ = started("none", 1500.0, most=0.06)
+    rungs.asked = Constraints(0.0001)
+    rungs.run()
+    assert not [one for one in rungs.trained.values() if one.candidate.sparsity]
 
 
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:
