@@ -28,9 +28,11 @@ def entry_named(name: str) -> DeviceEntry:
 def open_named(name: str) -> tuple[DeviceEntry, AnyDevice]:
     """The device of that name, and the connection to it. Raises DeviceError."""
     from device_agents.farm.opening import open_any
+    from pipeline.release.signing import user_signer
 
     project, entry = Project.here(), entry_named(name)
-    return entry, open_any(entry, state=project.state, cache=project.cache, progress=for_stream())
+    opened = open_any(entry, state=project.state, cache=project.cache, progress=for_stream(), sign=user_signer())
+    return entry, opened
 
 
 def show() -> None:
@@ -98,18 +100,36 @@ def trust(name: str, yes: bool, replace: bool) -> None:
     print(f"  {name} is trusted")
 
 
-def setup(name: str, undo: bool) -> None:
-    """Puts agent and runtimes on a device and says what lies where; or takes them off."""
+def setup(name: str, undo: bool, trust_key: str | None = None, trust_no_key: bool = False) -> None:
+    """Puts agent and runtimes on a device and says what lies where; or takes them off.
+
+    trust_key: a file of public keys whose bundles it shall take from now on, and no others; trust_no_key: it shall take
+    every bundle again.
+    """
     from device_agents.farm import setup as setting_up
 
     project, entry = Project.here(), entry_named(name)
+    if undo and (trust_key or trust_no_key):
+        raise BadArgument(
+            "What is taken off trusts nothing", where="--undo", remedy=f"./inv devices.setup {name} --undo"
+        )
     if undo:
         lines = setting_up.undo(entry, project.state, project.cache, for_stream())
     else:
         target = read_target(entry.target, project.root)
-        lines = setting_up.setup(entry, target, project.state, project.cache, for_stream())
+        lines = setting_up.setup(
+            entry, target, project.state, project.cache, for_stream(), _key_lines(trust_key), trust_no_key
+        )
     for line in lines:
         print(f"  {line}")
+
+
+def _key_lines(file: str | None) -> list[str]:
+    from pathlib import Path
+
+    from pipeline.release.keys import PublicKey
+
+    return [key.line for key in PublicKey.read(Path(file))] if file else []
 
 
 def doctor(name: str, as_json: bool) -> bool:

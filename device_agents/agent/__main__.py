@@ -41,8 +41,23 @@ def _parser() -> argparse.ArgumentParser:
     reserve.add_argument("--note", default="")
     release = of_someone("release", "ends a reservation")
     release.add_argument("--anyway", action="store_true", help="also somebody else's")
+    of_someone("releases", "which releases lie here").add_argument("--check", action="store_true", help="digests too")
+    stage = of_someone("stage", "put a release together out of what was sent")
+    for field in ("model", "version", "digest", "signature", "bundle"):
+        stage.add_argument("--" + field, required=True)
+    trial = of_someone("trial", "switch to a release; it stays if the host says so")
+    trial.add_argument("--model", required=True)
+    trial.add_argument("--name", required=True, help="of its folder")
+    trial.add_argument(
+        "--silence", type=float, default=60.0, help="seconds without a word after which the host is gone"
+    )
+    for one in (stage, trial):
+        one.add_argument("--wait", type=float, default=0.0, help="seconds to wait for another rollout to end")
     command("run", "run the job given as the first line on stdin", root=True)
-    command("worker", "a process that loads one model (started by run)")
+    command("worker", "a process that loads one model (started by run)", root=True)
+    trust = command("trust", "whose bundles this device takes; changes that where it is asked to", root=True)
+    trust.add_argument("--add", default="", help='a public key, "ed25519 KEY COMMENT"')
+    trust.add_argument("--none", action="store_true", help="trust no key any longer: take every bundle")
     command("sha256", "digest of a file").add_argument("file")
     command("sizes", "what lies in the agent's folder, in bytes", root=True)
     of_someone("erase", "take away all of the agent's folder, unless a job runs or somebody else has the device")
@@ -62,7 +77,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if given.command == "worker":
         from .worker import serve
 
-        return serve(sys.stdin.buffer, out)
+        return serve(given.root, sys.stdin.buffer, out)
     try:
         return _command(given, out)
     except OSError as error:
@@ -101,6 +116,12 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
         out.end(True)
     elif given.command in ("erase", "reservation", "reserve", "release"):
         return _of_someone(given, out)
+    elif given.command == "trust":
+        return _trust(given, out)
+    elif given.command in ("releases", "stage", "trial"):
+        from .trial import answer
+
+        return answer(given, out)
     elif given.command == "runtime":
         from .installed import check
 
@@ -116,6 +137,24 @@ def _command(given: argparse.Namespace, out: Lines) -> int:
         from .session import run
 
         return run(given.root, given.sysroot, out)
+    return 0
+
+
+def _trust(given: argparse.Namespace, out: Lines) -> int:
+    """Changes the trusted keys where that is asked, and says which they are: None where there are none."""
+    from . import trust
+
+    try:
+        if given.none:
+            trust.forget(given.root)
+        if given.add:
+            trust.add(given.root, given.add)
+        found = trust.keys(given.root)
+    except (trust.BundleNotTrusted, ValueError) as error:
+        out.end(False, error="trust", message=str(error))
+        return 3
+    out.write("trust", keys=None if found is None else [trust.line(key) for key in found.values()])
+    out.end(True)
     return 0
 
 

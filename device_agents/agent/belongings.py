@@ -9,7 +9,7 @@ from typing import Dict
 from .lock import Lock
 
 # Everything that host or agent make under the root; what else lies there is somebody's own.
-FOLDERS = ("agent", "bundles", "data", "engines", "outputs", "reservation", "runtimes", "wheels")
+FOLDERS = ("agent", "bundles", "data", "engines", "outputs", "reservation", "runtimes", "trust", "wheels")
 
 
 def disk_bytes(path: str) -> int:

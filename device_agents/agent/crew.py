@@ -61,7 +61,7 @@ class Crew:
 
     def open(self) -> Handle:
         """A fresh worker process."""
-        return Handle(self.deadline, self.job.get("memory_limit_bytes"))
+        return Handle(self.root, self.deadline, self.job.get("memory_limit_bytes"))
 
     def load(self, handle: Handle, variant: Variant) -> Dict[str, Any]:
         """Has a worker load a variant; its reply. Raises Failed."""

@@ -21,13 +21,14 @@ class Failed(Exception):
 class Handle:
     """One worker. Killed by `kill` from any thread; everything else belongs to the session's thread."""
 
-    def __init__(self, deadline: float, memory_limit: Optional[int]) -> None:
-        """deadline: time.monotonic() after which a wait fails; memory_limit: bytes of the whole process, or None."""
+    def __init__(self, root: str, deadline: float, memory_limit: Optional[int]) -> None:
+        """root: the agent's folder; deadline: time.monotonic() after which a wait fails; memory_limit: bytes of the
+        whole process, or None."""
         self._deadline = deadline
         self._limit = memory_limit
         self._rest = b""
         self._process = subprocess.Popen(
-            [sys.executable or "python3", "-I", sys.argv[0], "worker"],
+            [sys.executable or "python3", "-I", sys.argv[0], "worker", "--root", root],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -36,6 +36,8 @@ def hello(request: Dict[str, Any]) -> Dict[str, Any]:
         "machine": platform.machine(),
         "bits": 64 if sys.maxsize > 2**32 else 32,
         "libc": list(platform.libc_ver()),
+        # What agent/trust.py keeps: is a signature to be sent with a bundle?
+        "trusts": os.path.lexists(os.path.join(root, "trust", "keys")),
     }
 
 

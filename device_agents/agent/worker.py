@@ -9,7 +9,7 @@ import time
 import traceback
 from typing import Any, BinaryIO, Callable, Dict
 
-from . import accuracy, cpus, installed, memory, timing
+from . import accuracy, cpus, installed, memory, timing, trust
 from .feeds import Fed, fixed_batch
 from .lines import Lines
 from .runtimes import Model, Runtime, open_runtime
@@ -33,14 +33,19 @@ def die_with(parent: int) -> None:
 class Worker:
     """Holds the loaded model between requests. Each method takes a request and returns the reply's fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
+        self._root = root
         self._runtime = Runtime()
         self._call: Callable[[], object] = lambda: None
         self._batch = 0
 
     def load(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        """Pins itself, imports the runtime, loads the model and runs it once."""
+        """Pins itself, imports the runtime, loads the model and runs it once; a model that isn't trusted is not loaded.
+
+        Raises trust.BundleNotTrusted.
+        """
         die_with(request.get("parent", 0))
+        trust.check_model(self._root, request["model"])
         pinned = cpus.pin(request["cpus"])
         installed.use(request["runtime_folder"])
         self._runtime = Fed(open_runtime(request["runtime"]))
@@ -134,14 +139,16 @@ def _model(request: Dict[str, Any]) -> Model:
     )
 
 
-def serve(requests: BinaryIO, out: Lines) -> int:
+def serve(root: str, requests: BinaryIO, out: Lines) -> int:
     """Answers requests {"do": ..., ...} with {"kind": "reply", ...} or {"kind": "failed", "message": ...} until EOF."""
-    worker = Worker()
+    worker = Worker(root)
     does = {name: getattr(worker, name) for name in ("load", "warm", "block", "work", "memory", "accuracy")}
     for line in iter(requests.readline, b""):
         request = json.loads(line.decode())
         try:
             out.write("reply", **does[request["do"]](request))
+        except trust.BundleNotTrusted as refused:
+            out.write("failed", message="%s: %s" % (trust.REFUSED, refused))
         except MemoryError:
             out.write("failed", message="the device's memory did not suffice")
         except Exception as error:  # a runtime may raise anything; the session says which variant it was

@@ -30,6 +30,7 @@ class _Hello(Part):
     bits: Count
     implementation: Word
     libc: Annotated[list[Word], Field(min_length=2, max_length=2)]
+    trusts: bool = False
 
 
 class _Probe(Part):
@@ -77,6 +78,10 @@ class _Runtime(Part):
     remedy: Text
 
 
+class _Trust(Part):
+    keys: Annotated[list[Text], Field(max_length=1000, fail_fast=True)] | None
+
+
 class _Unpack(Part):
     folder: _Path
 
@@ -92,6 +97,7 @@ _ANSWERS: dict[str, type[Part]] = {
     "erase": _Erase,
     "runtime": _Runtime,
     "unpack": _Unpack,
+    "trust": _Trust,
 }
 
 

@@ -33,6 +33,7 @@ from device_agents.farm.prepare import RuntimeInfo, Runtimes, Source
 from device_agents.farm.report import Report, new_id, now
 from device_agents.farm.reservation import asked_by, me
 from device_agents.farm.shelves import Installed, Shelves
+from device_agents.farm.trustkeys import Signer, Trust
 from device_agents.pack import agent
 from device_agents.runtimes import System
 from edgewright.files import sha256_file, write_atomically
@@ -48,13 +49,16 @@ def open_device(
     state: Path = Path(".edgewright"),
     cache: Path | None = None,
     progress: Progress | None = None,
+    sign: Signer | None = None,
 ) -> Device:
-    """Connects and puts the agent there. state: the project's folder, home of a local device; cache: for wheels."""
+    """Connects and puts the agent there. state: the project's folder, home of a local device; cache: for wheels.
+
+    sign: signs bundles for a device that trusts keys; None leaves it to the signatures in their folders.
+    """
     connection, root = connect(entry, state)
     try:
-        return Device(
-            entry, connection, root, (cache or Path("~/.cache/edgewright")).expanduser(), progress or Silent(), state
-        )
+        home = (cache or Path("~/.cache/edgewright")).expanduser()
+        return Device(entry, connection, root, home, progress or Silent(), state, sign)
     except BaseException:
         connection.close()
         raise
@@ -71,6 +75,7 @@ class Device:
         cache: Path,
         progress: Progress,
         state: Path = Path(".edgewright"),
+        sign: Signer | None = None,
     ) -> None:
         self.entry = entry
         self.connection = connection
@@ -96,7 +101,8 @@ class Device:
         self.system = System.of(hello)
         self._agent = self._push_agent()
         self._runtimes = Runtimes(connection, self.ask, self.root, self.system, cache, progress)
-        self._shelves = Shelves(connection, self._restorer(connection), self.root, progress)
+        self.trust = Trust(entry.name, self.root, hello["trusts"], self.ask, sign)
+        self._shelves = Shelves(connection, self._restorer(connection), self.root, progress, self.trust.signature)
 
     def _restorer(self, connection: Connection) -> PlaceRestorer | None:
         # To this machine a file is copied, not sent: packing it would take longer.
@@ -164,7 +170,7 @@ class Device:
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle on the device, named by its digest and checked there; nothing is sent that is there already.
 
-        Raises BundleError, NoRoom, PushFailed, DeviceFolderError, LinkLost.
+        Raises BundleError, BundleNotTrusted, NoRoom, PushFailed, DeviceFolderError, LinkLost.
         """
         return self._shelves.install(folder)
 

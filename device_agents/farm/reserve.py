@@ -14,6 +14,7 @@ from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.phone import Phone
 from device_agents.farm.reservation import DeviceReserved, Reservation, asked_by, refusal
+from device_agents.farm.trustkeys import Signer
 from edgewright.progress import Progress
 
 __all__ = ["DeviceReserved", "Reservation", "finding", "open_free", "release", "reservation_of", "reserve"]
@@ -66,9 +67,10 @@ def open_free(
     state: Path = Path(".edgewright"),
     cache: Path | None = None,
     progress: Progress | None = None,
+    sign: Signer | None = None,
 ) -> AnyDevice:
     """A device to measure on; arguments as open_any's. Raises DeviceReserved before a bundle or a runtime is sent."""
-    device = open_any(entry, state=state, cache=cache, progress=progress)
+    device = open_any(entry, state=state, cache=cache, progress=progress, sign=sign)
     try:
         found = reservation_of(device)
         if found is not None and not found.is_mine:

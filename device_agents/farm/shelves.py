@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from device_agents.agent.restore import GZ
+from device_agents.agent.trust import SIGNATURE
 from device_agents.bundle import MANIFEST, Bundle, read_bundle
 from device_agents.connect.base import Connection
 from device_agents.connect.restore import Restorer
@@ -34,22 +36,35 @@ class Installed:
 class Shelves:
     """Where a device keeps what is sent to it. `installed`: what this session put there, by the bundle's digest."""
 
-    def __init__(self, connection: Connection, restorer: Restorer | None, root: str, progress: Progress) -> None:
-        """restorer: None where there is no link that a packed file would be quicker over."""
+    def __init__(
+        self,
+        connection: Connection,
+        restorer: Restorer | None,
+        root: str,
+        progress: Progress,
+        signature: Callable[[Bundle], bytes | None] = lambda bundle: None,
+    ) -> None:
+        """restorer: None where there is no link that a packed file would be quicker over.
+
+        signature: what goes with a bundle as its bundle.sig, None for nothing (device_agents.farm.trustkeys).
+        """
         self._connection = connection
         self._restorer = restorer
         self._root = root
         self._progress = progress
+        self._signature = signature
         self.installed: dict[str, Installed] = {}
 
     def install(self, folder: Path) -> RemoteBundle:
         """Puts a bundle under the agent's folder, checked there; nothing is sent that is there already.
 
-        Raises BundleError, NoRoom, PushFailed, DeviceFolderError, LinkLost.
+        Raises BundleError, BundleNotTrusted before anything is sent, NoRoom, PushFailed, DeviceFolderError, LinkLost.
         """
         bundle = read_bundle(folder)
+        signature = self._signature(bundle)
         remote = f"{self._root}/bundles/{bundle.digest}"
         sent, packing = self._send_model(bundle, f"{remote}/{bundle.manifest.file}")
+        sent += self._send_signature(signature, f"{remote}/{SIGNATURE}") if signature is not None else 0
         # The manifest last: where it lies, the model lies too.
         sent += self._connection.push(folder / MANIFEST, f"{remote}/{MANIFEST}", bundle.digest)
         if sent or bundle.digest not in self.installed:
@@ -94,6 +109,12 @@ class Shelves:
                 remedy="run the same command again; if it comes back, check the device's memory and disk",
             )
         return sent
+
+    def _send_signature(self, signature: bytes, remote: str) -> int:
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            local = Path(folder, SIGNATURE)
+            local.write_bytes(signature)
+            return self._connection.push(local, remote, sha256_bytes(signature))
 
     def _refused(self, error: OSError, remote: str) -> NoRoom | DeviceFolderError:
         name = self._connection.name
