@@ -51,19 +51,21 @@ class Bench:
         layers: int = 2,
         wrong: float = 0.0,
         figures: tuple[Figures, ...] = (),
-        target: str = TARGET,
+        packaged: bool = False,
     ) -> Path:
         """A signed release of a tiny model. width: of its layers (on a board a wider one takes longer); wrong: how far
-        its expected output lies beside what it really answers."""
+        its expected output lies beside what it really answers; packaged: a packager has added words to the model file.
+        """
         import numpy as np
 
-        folder = self.root / "releases" / f"{MODEL}-{target}-{version}"
-        bundle = _bundle(self.root / "bundles" / version, width, layers, target)
+        folder = self.root / "releases" / f"{MODEL}-{TARGET}-{version}"
+        bundle = _bundle(self.root / "bundles" / version, width, layers)
         x = np.random.default_rng(5).standard_normal((1, 1, SIDE, SIDE)).astype(np.float32)
         drawn = sample.of(bundle, x, np.array([1]), 1e-3)
         drawn = replace(drawn, expected={name: array + wrong for name, array in drawn.expected.items()})
         content = Content(bundle, version, drawn, Evidence(figures, not figures), "top-1")
-        return _written(folder, content, self.key)
+        shipped = bundle.model_file.read_bytes()
+        return _written(folder, content, _with_words(shipped) if packaged else shipped, self.key)
 
     def rollout(self, folder: Path | None = None, **asked: Any) -> int:
         """`./inv rollout --release FOLDER --devices ...`; the exit status."""
@@ -132,15 +134,23 @@ def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, **given: An
         yield Bench(root, state, farm)
 
 
-def _bundle(folder: Path, width: int, layers: int, target: str) -> Bundle:
+def _bundle(folder: Path, width: int, layers: int) -> Bundle:
     model = tiny_model(folder.parent / f"{folder.name}.onnx", width=width, layers=layers, batch=1)
-    return write_bundle(folder, model, tiny_manifest(model=MODEL, target=target, labels=[*"abcd"][:CLASSES]))
+    return write_bundle(folder, model, tiny_manifest(model=MODEL, target=TARGET, labels=[*"abcd"][:CLASSES]))
 
 
-def _written(folder: Path, content: Content, key: SigningKey) -> Path:
+def _with_words(model: bytes) -> bytes:
+    """Another file of the same network."""
+    import onnx
+
+    found = onnx.load_from_string(model)
+    found.doc_string = "what a packager says of it"
+    return bytes(found.SerializeToString())
+
+
+def _written(folder: Path, content: Content, shipped: bytes, key: SigningKey) -> Path:
     """The folder as pipeline.release.release writes it, but for cards, SBOM and packages."""
     listed = content.bundle.manifest
-    shipped = content.bundle.model_file.read_bytes()
     files = {
         manifest.FILE: manifest.manifest_of(content, shipped, [], 0.5).written(),
         "model/bundle.json": listed.canonical(),

@@ -430,6 +430,20 @@ def test_devices_that_trust_a_key_take_only_what_it_signed(farm: Bench) -> None:
     assert (farm.farm["board-1"].double.root / "releases" / MODEL / "current" / "model" / "bundle.sig").is_file()
 
 
+def test_model_file_that_a_packager_added_to_is_what_devices_run(farm: Bench) -> None:
+    """The device loads the very file that an app gets, under a manifest and a signature of its own."""
+    with open_device(farm.farm["board-1"].entry, state=farm.state) as device:
+        device.trust.add(line((farm.key.public, "ours")))
+    folder = farm.release("1.1.0", layers=3, packaged=True)
+    with untimed():
+        assert farm.rollout(folder) == 0
+    there = farm.farm["board-1"].double.root / "releases" / MODEL / "current" / "model"
+    assert (there / "model.onnx").read_bytes() == (folder / "model" / "model.onnx").read_bytes()
+    assert (there / "bundle.json").read_bytes() == (folder / "model" / "bundle.json").read_bytes()
+    assert (there / "manifest.json").read_bytes() != (there / "bundle.json").read_bytes()
+    assert (there / "bundle.sig").read_bytes() != (folder / "bundle.sig").read_bytes()
+
+
 def test_release_that_was_tampered_with_goes_nowhere(farm: Bench) -> None:
     folder = farm.release("1.1.0")
     model = folder / "model" / "model.onnx"
