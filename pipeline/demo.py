@@ -28,6 +28,8 @@ STEADY, PLANTED = "steady", "planted"
 MOST_PLANTED = 4
 """Nights after the plant: two are needed, and a night on a busy machine may be lost."""
 CAUGHT, NOT_CAUGHT = 0, 1
+JUNIT, MARKDOWN = "night.xml", "night.md"
+"""What the last night told a CI server, in the demonstration's state folder."""
 
 _LAYERS, _MORE = 6, 9
 _NETWORK = '''"""A small network of equal layers, for the demonstration farm."""
@@ -127,6 +129,7 @@ def run_nights(project: Project, target: str, devices: int, typed: Typed) -> tup
     write_model(project, STEADY)
     write_model(project, PLANTED)
     words = ["nightly", "--models", f"{STEADY},{PLANTED}", "--targets", target]
+    words += ["--junit", str(project.state / JUNIT), "--markdown", str(project.state / MARKDOWN)]
     # They wait for their accelerators most of the time; their processes' starts need real cores.
     words += ["--parallel", str(min(devices, 2 * (os.cpu_count() or 1)))]
     nights: list[Night] = []

@@ -39,6 +39,9 @@ def bench_measure(
     end_if_invalid([problem for report in reports if not report.valid for problem in report.problems])
 
 
+bench_measure.takes_many = "bundle"
+
+
 @task(
     name="verdicts",
     help={

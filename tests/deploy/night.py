@@ -34,7 +34,7 @@ from tests.doubles.faults import FaultLink
 from tests.doubles.loopback import sshd_path
 from tests.prerequisites import require
 
-SHORT, REAL = "tests.deploy.short", "edgewright.program"
+SHORT = "tests.deploy.short"
 LIMIT_S = 900.0
 GAVE_A_REPORT = ("measured", "known", "invalid")
 """This machine may be busy with other things, which makes reports invalid; that is not what these nights are about."""
@@ -44,14 +44,13 @@ _TELLS_NOBODY = {"EDGEWRIGHT_LEDGER": "", "EDGEWRIGHT_WEBHOOK": "", "GITHUB_STEP
 
 @dataclass
 class NightFarm:
-    """Boards, and the project that measures on them by `program`, so many at once."""
+    """Boards, and the project that measures on them, so many at once."""
 
     root: Path
     state: Path
     boards: Farm
     models: tuple[str, ...]
     parallel: int
-    program: str
     over: threading.Event = field(default_factory=threading.Event)
     _started: list[subprocess.Popen[str]] = field(default_factory=list)
     _to_come: list[str] = field(default_factory=list)
@@ -60,7 +59,7 @@ class NightFarm:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begins a night, in a process group of its own."""
-        command = [sys.executable, "-m", self.program, "--search-root", str(ROOT), "nightly"]
+        command = [sys.executable, "-m", SHORT, "--search-root", str(ROOT), "nightly"]
         command += ["--models", ",".join(self.models), "--parallel", str(self.parallel), *words]
         folders = {"EDGEWRIGHT_ROOT": str(self.root), "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
@@ -237,7 +236,6 @@ def night_farm(
     *,
     store: Path | None = None,
     parallel: int = 4,
-    program: str = SHORT,
 ) -> Iterator[NightFarm]:
     """A farm of board-1 and on, each behind a link that can fail. store: a state folder to begin with."""
     require(sshd_path(), "sshd is not installed: apt-get install openssh-server")
@@ -247,7 +245,7 @@ def night_farm(
         shutil.copytree(store, project.state, symlinks=True, dirs_exist_ok=True)
     with Farm(folder / "farm", devices, faults=True) as boards:
         boards.declare(project.root)
-        farm = NightFarm(project.root, project.state, boards, tuple(models), parallel, program)
+        farm = NightFarm(project.root, project.state, boards, tuple(models), parallel)
         try:
             yield farm
         finally:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
@@ -22,13 +20,14 @@ from typing import Protocol
 import pytest
 
 from device_agents.agent.lock import holder
-from device_agents.farm.night.record import Night, newest
+from device_agents.farm.night.record import DONE, Night, newest
 from device_agents.farm.quarantine import Quarantine
 from tests.deploy.cli import run
 from tests.deploy.night import GAVE_A_REPORT, NightFarm, build_store, link_of, night_farm
+from tests.device_agents.farm.dashboard.read import Page
 from tests.device_agents.farm.jobs import wait_until
+from tests.doubles.disk import Filler, small_disk
 from tests.doubles.farm import Member
-from tests.prerequisites import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.alone]
 
@@ -57,7 +56,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def disk_at() -> Iterator[Callable[[Path, int], Path]]:
     """Mounts a file system of so many MB. Asked for before the farm that shall lie on it, so that it goes last."""
     with ExitStack() as stack:
-        yield lambda folder, megabytes: stack.enter_context(_small_disk(folder, megabytes))
+        yield lambda folder, megabytes: stack.enter_context(small_disk(folder, megabytes))
 
 
 @pytest.fixture
@@ -133,14 +132,18 @@ def test_full_disk_on_a_device_costs_its_own_jobs_alone(
     assert states(farm.night()) <= set(GAVE_A_REPORT)
 
 
-def test_three_of_eight_that_die_take_no_other_along_and_come_back(farm_of: FarmOf) -> None:
+def test_three_of_eight_that_die_take_no_other_along_are_told_and_come_back(farm_of: FarmOf, tmp_path: Path) -> None:
     farm = farm_of(8, TWO)
     dying = [farm.boards[name] for name in ("board-2", "board-5", "board-8")]
     names = {member.name for member in dying}
     for member in dying:
         farm.when(partial(farm.told, member, "block"), member.cut_power, f"{member.name} dies")
-    night = farm.night()
-    assert night.status == 2
+    markdown = tmp_path / "night.md"
+    ended = farm.ended(farm.start("--markdown", str(markdown)))
+    night = farm.checked(ended)
+    assert night.status == ended.status == 2, ended.text
+    assert "Farm trouble" in ended.text
+    _pages_tell_what_is_missing(night, farm.state / "dashboard" / "index.html", markdown)
     assert {device.name for device in night.devices if device.state == "died"} == names
     assert {device.state for device in night.devices if device.name not in names} == {"healthy"}
     for member in farm.boards:
@@ -151,6 +154,21 @@ def test_three_of_eight_that_die_take_no_other_along_and_come_back(farm_of: Farm
         member.restart()
     assert states(farm.night()) <= set(GAVE_A_REPORT)
     assert Quarantine.read(farm.state).inside == []
+
+
+def _pages_tell_what_is_missing(night: Night, index: Path, markdown: Path) -> None:
+    """What was not measured, and nothing else, is listed on the dashboard and in the Markdown."""
+    absent = [job for job in night.jobs if job.state not in DONE]
+    first_screen = Page(index.read_text("utf-8").partition("</section>")[0]).text
+    assert f"{len(absent)} of {len(night.jobs)} jobs were not measured" in first_screen
+    page = Page.of(index).text
+    listed = page.partition("Not measured what state why")[2].partition(" Devices ")[0]
+    told = markdown.read_text().partition("### Not measured")[2].partition("###")[0]
+    for job in night.jobs:
+        assert (f"{job.model} on {job.device}" in listed) is (job in absent), listed
+        assert (f"| {job.model} | {job.device} |" in told) is (job in absent), told
+    dead = [device.name for device in night.devices if device.state == "died"]
+    assert all(f"./inv devices.doctor {name}" in page for name in dead)
 
 
 # The host.
@@ -245,41 +263,6 @@ def states(night: Night, member: Member | None = None) -> set[str]:
 
 def seconds(moment: str) -> float:
     return datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
-
-
-class Filler:
-    """Takes all the room of a file system, and what becomes free again, until `stop`."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "filler"
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._fill, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def _fill(self) -> None:
-        with self._file.open("wb", buffering=0) as stream:
-            while not self._over.wait(0.002):
-                with suppress(OSError):
-                    stream.write(bytes(1 << 20))
-
-    def stop(self) -> None:
-        self._over.set()
-        self._thread.join()
-        self._file.unlink()
-
-
-@contextmanager
-def _small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
-    folder.mkdir(parents=True)
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], check=False)
-    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def _has_some_of_a_bundle(member: Member) -> bool:

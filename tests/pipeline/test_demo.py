@@ -151,7 +151,7 @@ def test_demo_never_writes_where_a_teams_nights_are_told(tmp_path: Path, monkeyp
     class Done:
         returncode = 0
 
-    def run(command: list[str], env: dict[str, str], check: bool) -> Done:
+    def run(command: list[str], env: dict[str, str], cwd: Path, check: bool) -> Done:
         environments.append(env)
         return Done()
 

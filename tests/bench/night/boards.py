@@ -40,7 +40,7 @@ def run(setting: Setting, project: Project) -> Found:
             beside, after = (_night(own, models, parallel) for parallel in (setting.devices, 1))
     problems = [f"{answer.build.model}: {answer.build.problem}" for answer in built if not answer.variants]
     problems += [f"at {told['parallel']} at once: {one}" for told in (beside, after) for one in told["problems"]]
-    figures = {"devices": setting.devices, "bundles": setting.bundles, "call_ms": setting.call_ms}
+    figures: dict[str, Any] = {"devices": setting.devices, "bundles": setting.bundles, "call_ms": setting.call_ms}
     figures |= {"cores": os.cpu_count(), "beside": beside, "after": after}
     return Found(figures, _rows(setting, beside, after), problems)
 

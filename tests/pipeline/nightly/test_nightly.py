@@ -29,6 +29,7 @@ class Tonight:
 
     finishes = True
     report = "r"
+    innocent: ClassVar[set[str]] = set()
     runs: ClassVar[list[Night]] = []
     changes: ClassVar[dict[str, dict[str, Any]]] = {}
 
@@ -47,7 +48,7 @@ class Tonight:
 @pytest.fixture
 def farm(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
     monkeypatch.setattr(body, "Tonight", Tonight)
-    for name, value in {"finishes": True, "report": "r", "runs": [], "changes": {}}.items():
+    for name, value in {"finishes": True, "report": "r", "innocent": set(), "runs": [], "changes": {}}.items():
         monkeypatch.setattr(Tonight, name, value)
     with farm_in(tmp_path / "project", state, monkeypatch, FARM) as found:
         yield found
@@ -162,6 +163,13 @@ def test_devices_that_failed_go_into_quarantine_and_good_ones_come_out(farm: Far
     held = after.of("pi1")
     assert held is not None and (held.why, held.night) == ("gone", night.id)
     assert after.failed("pi2", "again", "n1") is None, "what was held against pi2 is forgotten"
+
+
+def test_device_is_not_blamed_for_jobs_that_no_device_could_do(farm: Farm, state: Path) -> None:
+    Tonight.innocent = {f"pi1/{model}" for model in MODELS.split(",")}
+    Tonight.changes = {job: {"state": "failed", "problem": "a damaged bundle"} for job in Tonight.innocent}
+    assert ran().status == 2
+    assert Quarantine.read(state).of("pi1") is None
 
 
 def test_dry_run_says_what_would_run_and_writes_nothing(

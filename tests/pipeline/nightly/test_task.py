@@ -87,6 +87,9 @@ def test_dry_run_is_0(body: Body) -> None:
 def test_what_was_typed_reaches_the_night(body: Body) -> None:
     run("a,b", "pi", "06:00", 3, True, "", Outputs())
     assert body.asked == ("a,b", "pi", "06:00", 3, True, None)
+
+
+def test_file_for_the_record_reaches_the_night(body: Body) -> None:
     run("", "", "", 0, False, "n.json", Outputs())
     assert body.asked == ("", "", "", 0, False, "n.json")
 

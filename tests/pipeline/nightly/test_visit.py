@@ -58,15 +58,16 @@ def test_what_is_no_board_has_no_identity_to_keep(told: dict[str, Any], target: 
 
 
 @pytest.mark.parametrize("mine", [True, False])
-def test_other_people_s_reservation_is_kept(
+def test_reservation_is_kept_whoever_has_it(
     mine: bool, target: Target, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = me() if mine else {"who": "ada", "host": "bench"}
     held = Reservation(until_utc="2026-11-26T14:05:00Z", left_s=60.0, **who)
     monkeypatch.setattr(visits, "reservation_of", lambda device: held)
     seen = looked(target, state)
-    assert seen.state == ("healthy" if mine else "reserved")
-    assert mine or "ada on bench" in (seen.problem or "")
+    assert seen.state == "reserved"
+    assert ("you have it" if mine else "ada on bench") in (seen.problem or "")
+    assert ("--anyway" in (seen.remedy or "")) is not mine
 
 
 def test_board_of_another_kind_is_unfit_unless_it_stands_in(target: Target, state: Path) -> None:

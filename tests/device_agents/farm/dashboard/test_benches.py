@@ -54,8 +54,8 @@ def test_tables_shows_what_the_benches_left(tmp_path: Path) -> None:
         "problems": [],
     }
     bench |= {"setting": {"model": "models/resnet20.toml", "name": "full"}, "lines": [_LINE, faster, lost]}
-    (tmp_path / "compression-full").mkdir()
-    (tmp_path / "compression-full/bench.json").write_text(json.dumps(bench))
+    (tmp_path / "compression-full/resnet20").mkdir(parents=True)
+    (tmp_path / "compression-full/resnet20/bench.json").write_text(json.dumps(bench))
     parity, compression = tables(tmp_path, [])
     assert parity.head == ("model", "runtime", "precision", "x86-64", "arm64")
     assert parity.rows == (("digits", "litert", "int8", "100 %, 36.0 dB", "100 %, 36.0 dB, 1 LSB"),)

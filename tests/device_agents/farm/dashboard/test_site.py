@@ -191,7 +191,8 @@ def test_build_takes_the_verdicts_that_it_is_given(ledger: Ledger, tmp_path: Pat
 def test_build_passes_over_a_night_whose_verdicts_are_not_ours(ledger: Ledger, tmp_path: Path) -> None:
     ledger.append(report("a"))
     notes: list[str] = []
-    odd = Night(id="odd", started="2026-01-01T00:00:00Z", verdicts=({"x": 1},), regressions=(0,))
+    times = {"started": "2026-01-01T00:00:00Z", "finished": "2026-01-01T01:00:00Z"}
+    odd = Night(id="odd", **times, status=1, verdicts=({"x": 1},), regressions=(0,))
     build(Source(ledger, [odd], year.PURPOSES, tmp_path), tmp_path / "out", note=notes.append)
     assert "No night has been recorded yet" in Page.of(tmp_path / "out/index.html").text
     assert "odd" in notes[0]
