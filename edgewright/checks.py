@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _AGENT = "device_agents/agent"
+_EXAMPLE = "pipeline/release/packages/templates/linux"
 _MOST_WORKERS = 8
 _NO_TESTS = 5
 """What pytest exits with where no test was left."""
@@ -105,7 +106,10 @@ def _checks() -> list[_Check]:
         _Check("ruff format", module("ruff", "format", "--check", ".")),
         _Check("mypy", module("mypy")),
         _Check("import-linter", script("lint-imports")),
-        _Check("vermin (the agent runs on Python 3.8)", script("vermin", "-q", "--violations", "-t=3.8-", _AGENT)),
+        _Check(
+            "vermin (the agent and the releases' example run on Python 3.8)",
+            script("vermin", "-q", "--violations", "-t=3.8-", _AGENT, _EXAMPLE),
+        ),
     ]
 
 

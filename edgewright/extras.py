@@ -18,6 +18,8 @@ EXTRAS = {
     "oracle": "tensorflow",
     "postgres": "psycopg",
     "parquet": "pyarrow",
+    "release": "cyclonedx",
+    "apple": "coremltools",
     "dev": "pytest",
 }
 

@@ -4,10 +4,12 @@ digest or `accepted`, the reference."""
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from device_agents.agent.trust import SIGNATURE
 from device_agents.bundle import Bundle, read_bundle, write_bundle
 from device_agents.errors import BundleError
 from device_agents.package import SUFFIX, read_manifest, unpack
@@ -62,7 +64,11 @@ def keep_bundle(project: Project, bundle: Bundle) -> Bundle:
             try:
                 return read_bundle(folder)
             except BundleError:
-                return write_bundle(folder, bundle.model_file, bundle.manifest)
+                kept = write_bundle(folder, bundle.model_file, bundle.manifest)
+                # Whoever signed it goes along: a device may trust them and not us.
+                with suppress(FileNotFoundError):
+                    shutil.copyfile(bundle.folder / SIGNATURE, folder / SIGNATURE)
+                return kept
     except OSError as error:
         raise BundleGone(
             f"The bundle can't be copied to where its digest is looked for: {error.strerror or error}",

@@ -27,6 +27,7 @@ from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
+from pipeline.release.signing import user_signer
 from pipeline.search.default import completed, within
 from pipeline.session import Session
 from pipeline.store import Artifact
@@ -120,7 +121,13 @@ class Deploy:
             )
 
     def _open(self) -> AnyDevice:
-        return open_free(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+        return open_free(
+            self.entry,
+            state=self.project.state,
+            cache=self.project.cache,
+            progress=self.progress,
+            sign=user_signer(),
+        )
 
 
 class _Gate:

@@ -19,6 +19,7 @@ from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.progress import Progress, Silent
 from pipeline.keeping import Note, keep, on_stderr
 from pipeline.project import Project
+from pipeline.release.signing import user_signer
 from targets.schema import TENSORRT, Runtime, Target, read_target
 
 More = Callable[[list[dict[str, Any]]], int]
@@ -87,7 +88,13 @@ class Bench:
 
     def open(self) -> AnyDevice:
         """The device. Raises DeviceError; DeviceReserved before anything is sent."""
-        return open_free(self.entry, state=self.project.state, cache=self.project.cache, progress=self.progress)
+        return open_free(
+            self.entry,
+            state=self.project.state,
+            cache=self.project.cache,
+            progress=self.progress,
+            sign=user_signer(),
+        )
 
     def measured(
         self,

@@ -13,7 +13,7 @@ from device_agents.connect.base import Connection
 from device_agents.farm.device import Device
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.report import now
-from device_agents.farm.reserve import open_free
+from device_agents.farm.reserve import DeviceReserved, open_free
 from device_agents.farm.rollout.endings import NOT_ITS_FAULT, truth
 from device_agents.farm.rollout.errors import ReleaseRefused, RolloutBusy
 from device_agents.farm.rollout.record import DeviceRollout, Record, Rollout, Status
@@ -23,7 +23,7 @@ from device_agents.farm.rollout.trial import SILENCE_S, Trial
 from edgewright.errors import EdgewrightError
 from pipeline.release.signing import user_signer
 from pipeline.table import plain
-from pipeline.trials import Tryout
+from pipeline.trials import TooSlow, Tryout
 
 PATIENCE_S = SILENCE_S + 30.0
 """How long a device that was lost in mid-trial is asked what became of it: by then it has gone back by itself."""
@@ -144,20 +144,20 @@ class UnderWay:
                 before = there.named(trial.before) if there is not None else None
                 try:
                     answers = self.tryout.answers(device)
-                    self.record.device(name, answers=answers, runs=shipment.version)
+                    self.record.device(name, answers=answers)
                     timed = self.tryout.latency(device, before)
                     self.record.device(name, latency=timed.said, report=timed.report)
                 except EdgewrightError as error:
-                    report = getattr(error, "report", None)
                     trial.back(error.what)
-                    runs = before.version if before is not None else None
-                    left = {"state": "rolled back", "why": error.what, "remedy": error.remedy, "runs": runs}
-                    return left | ({"report": report} if report else {})
+                    # Where somebody else's job kept the device busy, nothing was found against the release.
+                    state = "left out" if isinstance(error, NOT_ITS_FAULT) else "rolled back"
+                    left = {"state": state, "why": error.what, "remedy": error.remedy}
+                    return left | ({"report": error.report} if isinstance(error, TooSlow) else {})
                 trial.keep()
                 return {"state": "good", "why": "", "runs": shipment.version}
-        except (RolloutBusy, ReleaseRefused):
-            raise
-        except EdgewrightError as error:
+        except (DeviceReserved, ReleaseRefused, RolloutBusy):
+            raise  # nothing was switched
+        except Exception as error:
             # It may be that the device switched, or even that it has kept the release: it is asked.
             patience_s = _STOPPED_S if self._stopped.is_set() else PATIENCE_S
             project = self.tryout.project

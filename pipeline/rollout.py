@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from targets.schema import read_target
 STATUSES: dict[Status, int] = {"done": 0, "halted": 1, "incomplete": 2, "stopped": 130}
 """Exit statuses: incomplete means that devices could not be asked, and nothing was found against the release."""
 _SHOWN = 5
+_MOST_S = 3600.0
 
 
 class NotVerified(EdgewrightError):
@@ -55,6 +57,41 @@ class Asked:
     budget_s: float = 30.0
     parallel: int = 4
     trust: str | None = None
+
+
+def typed(
+    release: str,
+    devices: str,
+    canary: str,
+    waves_: str,
+    resume: bool,
+    slower: str,
+    budget: float,
+    parallel: int,
+    trust: str,
+) -> Asked:
+    """What the task's words mean, "" for what was left out. devices: names with commas between; slower: a share as 5%.
+
+    Raises BadArgument.
+    """
+    share = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", slower.strip())
+    if share is None:
+        raise BadArgument(f"{slower!r} is no share", where="--slower", remedy="write it so: --slower 5%")
+    if not 0 < budget <= _MOST_S:
+        raise BadArgument(f"{budget:g} seconds is no budget", where="--budget", remedy="give seconds: --budget 30")
+    if parallel < 1:
+        raise BadArgument(f"{parallel} devices at once are none", where="--parallel", remedy="give one or more")
+    return Asked(
+        release=release or None,
+        devices=[name.strip() for name in devices.split(",") if name.strip()],
+        canary=canary or None,
+        waves=waves_ or DEFAULT,
+        resume=resume,
+        slower=float(share.group(1)) / 100,
+        budget_s=budget,
+        parallel=parallel,
+        trust=trust or None,
+    )
 
 
 def rollout(asked: Asked, as_json: bool = False) -> int:

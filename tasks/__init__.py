@@ -35,6 +35,7 @@ from tasks.judging import (
     ledger_show,
     ledger_verdicts,
 )
+from tasks.releasing import release, release_diff, release_key, release_prune, release_verify
 from tasks.shrinking import build, debug_quant, deploy, explain, export, models, package, shrink, train
 from tasks.upkeep import lint, setup, store_gc, store_list, store_verify, targets_check, targets_list, test
 
@@ -57,6 +58,8 @@ _bench = Collection(
 )
 _debug = Collection("debug", debug_quant)
 _farm = Collection("farm", farm_demo)
+_release = Collection("release", release_key, release_verify, release_diff, release_prune)
+_release.add_task(release, name="make", default=True)
 namespace = Collection(
     deploy,
     shrink,
@@ -82,4 +85,5 @@ namespace = Collection(
     _bench,
     _debug,
     _farm,
+    _release,
 )

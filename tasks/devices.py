@@ -28,14 +28,19 @@ def devices_probe(c: Context, name: str, json: bool = False) -> None:
 @task(
     name="setup",
     positional=["name"],
-    help={"name": "device in farm.toml; host: this machine", "undo": "remove all that Edgewright has put there"},
+    help={
+        "name": "device in farm.toml; host: this machine",
+        "undo": "remove all that Edgewright has put there",
+        "trust-key": "file of public keys: from now on the device takes what they have signed, and nothing else",
+        "trust-no-key": "the device takes every bundle again; with --trust-key: trusts only the keys of that file",
+    },
 )
 @plainly
-def devices_setup(c: Context, name: str, undo: bool = False) -> None:
-    """Put the agent and the target's runtimes on a device, checked there; or take them off again."""
+def devices_setup(c: Context, name: str, undo: bool = False, trust_key: str = "", trust_no_key: bool = False) -> None:
+    """Put the agent and the target's runtimes on a device, and say whose bundles it takes; or take all off again."""
     from pipeline import devices
 
-    devices.setup(name, undo)
+    devices.setup(name, undo, trust_key or None, trust_no_key)
 
 
 @task(

@@ -17,6 +17,7 @@ from pipeline.keeping import Note, keep
 from pipeline.measuring import Bench, Protocol
 from pipeline.nightly.child import Answer
 from pipeline.project import Project
+from pipeline.release.signing import user_signer
 from targets.schema import Target
 
 PROTOCOL = Protocol(processes=3, samples=20, block_seconds=0.15, warmup_seconds=0.3, memory_passes=1)
@@ -41,7 +42,7 @@ class Measuring:
     def open(self, entry: DeviceEntry) -> AnyDevice:
         """A device, which `stop` closes; `close` it afterwards. Raises DeviceError, DeviceReserved among them."""
         self._check()
-        device = open_free(entry, state=self.project.state, cache=self.project.cache)
+        device = open_free(entry, state=self.project.state, cache=self.project.cache, sign=user_signer())
         self._open.add(device)
         if self._stopped.is_set():  # while it was opened
             self.close(device)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.agent.trust import line
-from device_agents.errors import UnknownDevice, WrongTarget
+from device_agents.errors import DeviceBusy, UnknownDevice, WrongTarget
 from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import Inventory
 from device_agents.farm.opening import open_any
@@ -164,6 +164,25 @@ def _fails(self: Tryout, device: Device) -> str:
     from device_agents.farm.ask import NoAnswer
 
     raise NoAnswer("the runtime crashed")
+
+
+def test_defect_of_ours_in_mid_trial_rolls_back(farm: Bench) -> None:
+    def defect() -> None:
+        raise ZeroDivisionError("a defect")
+
+    with untimed(defect):
+        assert farm.rollout(farm.release("1.1.0")) == 1
+    assert_rolled_back(farm, "board-1", "ZeroDivisionError: a defect")
+
+
+def test_device_whose_job_lasts_longer_is_left_out(farm: Bench) -> None:
+    def busy() -> None:
+        raise DeviceBusy("board-1 is busy: bob has measured something there.")
+
+    with untimed(busy):
+        assert farm.rollout(farm.release("1.1.0")) == 1  # it is the canary
+    assert farm.states() == {"board-1": "left out", "board-2": "untouched"}
+    assert farm.versions() == dict.fromkeys(farm.names, "1.0.0")
 
 
 def test_first_release_that_fails_leaves_no_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,11 @@ from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.rollout.shipment import Shipment
 from device_agents.farm.rollout.told import ReleaseThere
 from device_agents.farm.sequential import Looker
+from edgewright.errors import BadArgument
 from pipeline import trials
 from pipeline.project import Project
 from pipeline.release.evidence import Figures, Interval
+from pipeline.rollout import typed
 from pipeline.trials import TooSlow, Tryout, WrongAnswer
 from targets.schema import read_target
 from tests.device_agents.farm.ledger import made
@@ -116,6 +118,20 @@ def test_busy_device_still_tells_one_release_from_the_other(tryout: Tryout, monk
     with pytest.raises(TooSlow, match="the device was not fit: others took 99%"):
         timed(tryout, monkeypatch, 20.0, 10.0, **busy)
     assert "not fit" in timed(tryout, monkeypatch, 10.0, 10.0, **busy)
+
+
+@pytest.mark.parametrize("slower", ["5", "", "-5%", "five%", "1000%"])
+def test_words_that_mean_nothing_are_refused(slower: str) -> None:
+    with pytest.raises(BadArgument, match="is no share"):
+        typed("r", "a", "", "", False, slower, 30.0, 4, "")
+
+
+def test_words_mean_what_they_say() -> None:
+    asked = typed("r", "a, b,", "b", "", False, "7.5 %", 30.0, 2, "")
+    assert (asked.devices, asked.canary, asked.slower, asked.trust) == (["a", "b"], "b", 0.075, None)
+    for budget, parallel in ((0.0, 4), (1e9, 4), (30.0, 0)):
+        with pytest.raises(BadArgument):
+            typed("r", "a", "", "", False, "5%", budget, parallel, "")
 
 
 def test_release_that_does_not_run_is_no_good(tryout: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def test_unknown_target_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(UnknownTarget) as caught:
         read_target("toaster", tmp_path)
     assert "toaster" in str(caught.value)
-    assert "host, jetson" in str(caught.value) and "raspberry-pi" in str(caught.value)
+    assert "host, ios, jetson" in str(caught.value) and "raspberry-pi" in str(caught.value)
     with pytest.raises(UnknownTarget, match="nowhere"):
         read_target(str(tmp_path / "nowhere.toml"), tmp_path)
 

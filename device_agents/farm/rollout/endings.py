@@ -44,12 +44,13 @@ _AGAIN_S = 2.0
 
 
 def truth(
-    entry: DeviceEntry, home: Path, cache: Path, shipment: Shipment, error: EdgewrightError, patience_s: float
+    entry: DeviceEntry, home: Path, cache: Path, shipment: Shipment, error: Exception, patience_s: float
 ) -> dict[str, Any]:
     """What a record says of a device that was lost while the release was on trial: good where it has kept it.
 
     home, cache: the project's; patience_s: how long to ask, for a trial ends by itself once nothing is heard from us.
     """
+    what, remedy = (error.what, error.remedy) if isinstance(error, EdgewrightError) else (_unexpected(error), "")
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -64,11 +65,11 @@ def truth(
                     return {
                         "state": "good",
                         "runs": runs,
-                        "why": f"its answer was lost, and it has kept it: {error.what}",
+                        "why": f"its answer was lost, and it has kept it: {what}",
                     }
                 tried = there is not None and there.failed is not None and there.failed.digest == shipment.digest
                 state = "rolled back" if tried else "failed"
-                return {"state": state, "runs": runs, "why": error.what, "remedy": error.remedy}
+                return {"state": state, "runs": runs, "why": what, "remedy": remedy}
         except DeviceError as gone:
             last: DeviceError = gone
         else:
@@ -77,10 +78,14 @@ def truth(
             return {
                 "state": "unknown",
                 "runs": None,
-                "why": f"{error.what} Since then: {last.what} It goes back to the release before by itself.",
+                "why": f"{what} Since then: {last.what} It goes back to the release before by itself.",
                 "remedy": f"./inv fleet --devices {entry.name}   (once it can be reached)",
             }
         time.sleep(_AGAIN_S)
+
+
+def _unexpected(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}."
 
 
 def no_rollout_by_adb(entry: DeviceEntry) -> NoRolloutThere:

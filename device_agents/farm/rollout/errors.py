@@ -25,5 +25,9 @@ class RecordUnreadable(DeviceError):
     """A rollout's record is damaged, or of another version."""
 
 
+class RecordNotWritten(DeviceError):
+    """A rollout's record can't be written, so the rollout does not go on."""
+
+
 class NothingToResume(DeviceError):
     """No rollout of this release, or none at all, is unfinished."""

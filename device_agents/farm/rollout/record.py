@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from device_agents.farm.rollout.errors import NothingToResume, RecordUnreadable
+from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable
 from edgewright.files import pretty_json, write_atomically
 
 FOLDER = "rollouts"
@@ -80,7 +80,7 @@ class Record:
     """The file of a rollout under way; its methods may be called by several threads."""
 
     def __init__(self, state: Path, rollout: Rollout) -> None:
-        """state: the project's. Raises OSError."""
+        """state: the project's. Raises RecordNotWritten, as all methods do."""
         self.path = state / FOLDER / f"{rollout.id}.json"
         self._lock = threading.Lock()
         self._rollout = rollout
@@ -109,7 +109,14 @@ class Record:
             return self._rollout
 
     def _write(self) -> None:
-        write_atomically(self.path, pretty_json(self._rollout.written()))
+        try:
+            write_atomically(self.path, pretty_json(self._rollout.written()))
+        except OSError as error:
+            raise RecordNotWritten(
+                f"The rollout's record can't be written: {error.strerror or error}.",
+                where=str(self.path),
+                remedy="make room there, then ./inv rollout --resume; ./inv fleet says what runs where",
+            ) from error
 
 
 def read(path: Path) -> Rollout:

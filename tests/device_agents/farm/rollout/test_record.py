@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.farm.rollout.errors import NothingToResume, RecordUnreadable
+from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable
 from device_agents.farm.rollout.record import DeviceRollout, Record, Release, Rollout, read, unfinished
 
 
@@ -40,6 +40,13 @@ def test_record_loses_nothing_that_threads_say_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert read(record.path).in_state("good") == [*names]
+
+
+def test_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "rollouts").write_text("a file in the folder's place")
+    with pytest.raises(RecordNotWritten, match="can't be written") as caught:
+        Record(tmp_path, new())
+    assert caught.value.remedy
 
 
 def test_newest_rollout_that_is_not_done_is_found(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""Tasks that make and check releases."""
+
+from __future__ import annotations
+
+from invoke import Context, Exit, task
+
+from tasks.plainly import plainly
+
+
+@task(
+    help={
+        "target": "kind of device",
+        "version": "semantic, e.g. 1.2.0",
+        "model": "recipe; default: the only one that is accepted for the target",
+        "out": "folder for the release's own; default: releases",
+        "key": "private key; default: EDGEWRIGHT_KEY, then ~/.config/edgewright/release.key",
+        "allow_unmeasured": "also where no valid report of a real device stands behind it; the model card says so",
+        "json": "write what was made to this file",
+    }
+)
+@plainly
+def release(
+    c: Context,
+    target: str,
+    version: str,
+    model: str = "",
+    out: str = "",
+    key: str = "",
+    allow_unmeasured: bool = False,
+    json: str = "",
+) -> None:
+    """Turn the accepted bundle into a signed folder that an app depends on."""
+    from pipeline.release import commands
+
+    commands.release(model or None, target, version, out or None, key or None, allow_unmeasured, json or None)
+
+
+@task(
+    name="key",
+    help={"out": "file of the private key; its .pub goes beside it", "comment": "whose it is; left out: you, here"},
+)
+@plainly
+def release_key(c: Context, out: str = "", comment: str = "") -> None:
+    """Make a key that signs your releases, and say where its two halves lie."""
+    from pipeline.release import bodies
+
+    bodies.make_key(out or None, comment)
+
+
+@task(
+    name="verify",
+    positional=["folder"],
+    help={
+        "folder": "of a release",
+        "trust": "file of the public keys that may have signed it; left out: your own",
+        "device": "device in farm.toml that must answer the release's sample as expected; host: this machine",
+        "json": "print JSON",
+    },
+)
+@plainly
+def release_verify(c: Context, folder: str, trust: str = "", device: str = "", json: bool = False) -> None:
+    """Check a release: every file, its signature, what its files say of each other; and, asked to, its answer."""
+    from pipeline.release import bodies
+
+    if not bodies.verify(folder, trust or None, device or None, json):
+        raise Exit(code=1)
+
+
+@task(
+    name="diff",
+    positional=["a", "b"],
+    help={"a": "a release's folder", "b": "a later one's", "json": "write it to this file"},
+)
+@plainly
+def release_diff(c: Context, a: str, b: str, json: str = "") -> None:
+    """Hold two releases side by side, and say which version that demands."""
+    from pipeline.release import commands
+
+    if commands.diff(a, b, json or None).breaks:
+        raise Exit(code=1)
+
+
+@task(
+    name="prune",
+    help={
+        "keep": "newest releases of each major version",
+        "out": "folder of releases; default: releases",
+        "remove": "remove them, not only show",
+        "json": "write it to this file",
+    },
+)
+@plainly
+def release_prune(c: Context, keep: int = 3, out: str = "", remove: bool = False, json: str = "") -> None:
+    """Show which old releases may go, and remove them if asked."""
+    from pipeline.release import commands
+
+    commands.prune(out or None, keep, remove, json or None)
