@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_agents.connect.base import Connection
+from device_agents.errors import DeviceBusy
 from device_agents.farm.device import Device
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.report import now
@@ -150,7 +151,7 @@ class UnderWay:
                 except EdgewrightError as error:
                     trial.back(error.what)
                     # Where somebody else's job kept the device busy, nothing was found against the release.
-                    state = "left out" if isinstance(error, NOT_ITS_FAULT) else "rolled back"
+                    state = "left out" if isinstance(error, DeviceBusy | DeviceReserved) else "rolled back"
                     left = {"state": state, "why": error.what, "remedy": error.remedy}
                     return left | ({"report": error.report} if isinstance(error, TooSlow) else {})
                 trial.keep()

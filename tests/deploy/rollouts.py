@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from device_agents.bundle import Bundle, write_bundle
+from device_agents.farm.device import Device
 from device_agents.farm.rollout.record import Rollout, read
+from device_agents.farm.rollout.told import ReleaseThere
 from edgewright.files import pretty_json, sha256_file
+from pipeline import rolling, trials
 from pipeline import rollout as rollouts
-from pipeline import trials
 from pipeline.fleet import fleet
 from pipeline.measuring import Protocol
 from pipeline.release import checksums, manifest, processing, provenance, sample
@@ -27,10 +29,15 @@ from pipeline.release.keys import SigningKey, public_path
 from pipeline.release.provenance import Source
 from pipeline.release.signing import BUNDLE_SIGNATURE, bundle_signature, sign_release
 from pipeline.rollout import Asked, rollout
+from pipeline.trials import Timed, Tryout
 from tests.device_agents.tiny import CLASSES, SIDE, tiny_manifest, tiny_model
 from tests.doubles.farm import TARGET, Farm
+from tests.doubles.loopback import sshd_path
+from tests.prerequisites import require
 
 MODEL = "tiny"
+SILENCE_S = 3.0
+"""After which a board goes back by itself."""
 QUICK = Protocol(processes=2, blocks=3, samples=5, block_seconds=0.03, warmup_seconds=0.02, memory_passes=1, ask=True)
 """Enough to see a model that is twice as slow."""
 
@@ -85,6 +92,17 @@ class Bench:
             shutil.rmtree(place, ignore_errors=True)
             shutil.copytree(self._kept(place), place, symlinks=True)
 
+    @contextmanager
+    def for_one_test(self, patch: pytest.MonkeyPatch) -> Iterator[None]:
+        """Whatever the test does to it, all is well again after it."""
+        patch.setenv("EDGEWRIGHT_STATE", str(self.state))  # each test is given one of its own
+        patch.setattr(rolling, "SILENCE_S", SILENCE_S)
+        yield
+        for member in self.farm:
+            assert member.link is not None
+            member.link.heal()
+        self.restore()
+
     def _places(self) -> list[Path]:
         return [self.root, self.state, *(member.double.root for member in self.farm)]
 
@@ -128,10 +146,42 @@ def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, **given: An
     monkeypatch.setenv("EDGEWRIGHT_STATE", str(state))
     monkeypatch.setenv("EDGEWRIGHT_KEY", str(root / "release.key"))
     monkeypatch.setattr(trials, "Protocol", lambda **asked: replace(QUICK, ask=asked["ask"]))
-    monkeypatch.setattr(rollouts, "Tryout", partial(trials.Tryout, wait_s=1.0))
+    monkeypatch.setattr(rollouts, "Tryout", partial(Tryout, wait_s=1.0))
     with Farm(folder / "farm", count, **given) as farm:
         farm.declare(root)
         yield Bench(root, state, farm)
+
+
+@contextmanager
+def two_boards(folder: Path) -> Iterator[Bench]:
+    """A bench for a module's tests: two boards behind links, which both run 1.0.0."""
+    require(sshd_path(), "sshd is not installed: apt-get install openssh-server")
+    with pytest.MonkeyPatch.context() as patch, bench(folder, patch, 2, faults=True) as made:
+        with untimed():
+            assert made.rollout(made.release("1.0.0")) == 0
+        made.snapshot()
+        yield made
+
+
+@contextmanager
+def untimed(fault: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Trials whose release is not timed; `fault` comes in the middle of each."""
+
+    def latency(self: Tryout, device: Device, before: ReleaseThere | None) -> Timed:
+        fault()
+        return Timed("not timed in this test")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Tryout, "latency", latency)
+        yield
+
+
+def assert_rolled_back(made: Bench, name: str, why: str) -> None:
+    """One board has the old release again, and the record says so; boards after it were not touched."""
+    told = made.last().devices[name]
+    assert (told.state, told.runs) == ("rolled back", "1.0.0") and why in told.why, told
+    assert made.versions() == dict.fromkeys(made.names, "1.0.0")
+    assert made.last().status == "halted"
 
 
 def _bundle(folder: Path, width: int, layers: int) -> Bundle:
