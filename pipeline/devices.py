@@ -137,13 +137,15 @@ def doctor(name: str, as_json: bool) -> bool:
     from device_agents.farm import doctor as doctors
     from device_agents.farm.quarantine import Quarantine
     from device_agents.farm.reserve import finding, reservation_of
+    from pipeline.fleet import findings as release_findings
 
     project = Project.here()
     entry, opened = open_named(name)
     with opened as device:
         findings, verdict = doctors.doctor(device, read_target(entry.target, project.root))
         if (reservation := reservation_of(device)) is not None:
-            findings = doctors.ordered([*findings, finding(name, reservation)])
+            findings = [*findings, finding(name, reservation)]
+        findings = doctors.ordered([*findings, *release_findings(device)])
     fit = not any(one.level == "blocks" for one in findings)
     quarantine = Quarantine.read(project.state)
     freed = fit and quarantine.passed(name) and not quarantine.problem

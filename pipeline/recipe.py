@@ -14,6 +14,7 @@ from models.data import SHIPPED
 from pipeline.locate import source_of
 from pipeline.pruning.criteria import NEEDS
 from pipeline.quantising import Quantise
+from pipeline.release.about import About
 from pipeline.searching import Search
 from pipeline.shrinking import Shrink
 from pipeline.training import Schedule
@@ -90,6 +91,7 @@ class Recipe(_Strict):
     search: Search = Search()
     quantise: Quantise = Quantise()
     check: Bounds = Bounds()
+    about: About = Field(About(), description="words for the model card of a release")
     teachers: dict[str, Recipe] = Field(default_factory=dict, description="what shrink.teacher names, read")
 
     @model_validator(mode="after")

@@ -35,7 +35,15 @@ from tasks.judging import (
     ledger_show,
     ledger_verdicts,
 )
-from tasks.releasing import release, release_diff, release_key, release_prune, release_verify
+from tasks.releasing import (
+    fleet,
+    release,
+    release_diff,
+    release_key,
+    release_prune,
+    release_verify,
+    rollout,
+)
 from tasks.shrinking import build, debug_quant, deploy, explain, export, models, package, shrink, train
 from tasks.upkeep import lint, setup, store_gc, store_list, store_verify, targets_check, targets_list, test
 
@@ -68,6 +76,8 @@ namespace = Collection(
     bisect,
     nightly,
     dashboard,
+    rollout,
+    fleet,
     build,
     train,
     explain,

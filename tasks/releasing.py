@@ -1,4 +1,4 @@
-"""Tasks that make and check releases."""
+"""Tasks that make and check releases, and put them onto devices."""
 
 from __future__ import annotations
 
@@ -95,3 +95,55 @@ def release_prune(c: Context, keep: int = 3, out: str = "", remove: bool = False
     from pipeline.release import commands
 
     commands.prune(out or None, keep, remove, json or None)
+
+
+@task(
+    help={
+        "release": "a release's folder",
+        "devices": "names, commas between",
+        "canary": "goes first; default: the first",
+        "waves": "how many have it after each wave",
+        "resume": "go on with the newest that is not done",
+        "slower": "how much slower it may be than what runs there",
+        "budget": "seconds of timing a device",
+        "parallel": "devices of a wave at once",
+        "trust": "file of public keys; default: your own",
+        "json": "print JSON",
+    }
+)
+@plainly
+def rollout(
+    c: Context,
+    release: str = "",
+    devices: str = "",
+    canary: str = "",
+    waves: str = "1,25%,100%",
+    resume: bool = False,
+    slower: str = "5%",
+    budget: float = 30.0,
+    parallel: int = 4,
+    trust: str = "",
+    json: bool = False,
+) -> None:
+    """Put a release onto devices: the canary, then waves; one that fails there is rolled back."""
+    from pipeline import rollout as rolling
+
+    asked = rolling.typed(release, devices, canary, waves, resume, slower, budget, parallel, trust)
+    if status := rolling.rollout(asked, json):
+        raise Exit(code=status)
+
+
+@task(
+    help={
+        "devices": "names, commas between; default: all of farm.toml",
+        "check": "every file's digest",
+        "json": "print JSON",
+    }
+)
+@plainly
+def fleet(c: Context, devices: str = "", check: bool = False, json: bool = False) -> None:
+    """Show which release runs on which device, as the devices say it."""
+    from pipeline import fleet as fleets
+
+    if status := fleets.fleet([name.strip() for name in devices.split(",") if name.strip()], check, json):
+        raise Exit(code=status)

@@ -117,7 +117,7 @@ class Device:
         self.connection.push(local, remote, packed.sha256)
         return remote
 
-    def _argv(self, *arguments: str) -> list[str]:
+    def argv(self, *arguments: str) -> list[str]:
         return [self.connection.python, "-I", self._agent, *arguments]
 
     def ask(self, *arguments: str, timeout: float = 120.0) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Device:
 
         Raises AgentLost, AgentFailed, AgentGarbled.
         """
-        done = self.connection.run(self._argv(*arguments), timeout=timeout)
+        done = self.connection.run(self.argv(*arguments), timeout=timeout)
         return answers.answer(self.entry.name, self.root, arguments[0], done)
 
     def probe(self) -> dict[str, Any]:
@@ -241,7 +241,7 @@ class Device:
         """The agent from the job to its closing marker; what breaks after that takes nothing away."""
         try:
             done = self.connection.stream(
-                self._argv("run", "--root", self.root),
+                self.argv("run", "--root", self.root),
                 json.dumps(job.request(folders, holder)).encode(),
                 take,
                 # The agent has its own limit and ends its workers by it; ours is for an agent that doesn't.

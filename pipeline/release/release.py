@@ -22,7 +22,6 @@ from pipeline.plan import Plan, make_plan
 from pipeline.project import Project
 from pipeline.recipe import Recipe, read_recipe
 from pipeline.release import card, changelog, checksums, manifest, processing, provenance, sample, sbom, signing
-from pipeline.release.about import About
 from pipeline.release.content import Content
 from pipeline.release.diff import signature_changes
 from pipeline.release.errors import NotWritten, Unmeasured, VersionExists
@@ -117,7 +116,7 @@ def release(
     plan = make_plan(recipe, kind)
     drawn = sample.draw(project, plan, bundle, recipe.check.float_difference, say, progress)
     content = Content(
-        bundle, str(asked), drawn, evidence, recipe.metric.name, recipe.train.loss == "cross-entropy", _about(recipe)
+        bundle, str(asked), drawn, evidence, recipe.metric.name, recipe.train.loss == "cross-entropy", recipe.about
     )
     steps = history(bundle.manifest, project.store)
     if _told_otherwise(plan, steps):
@@ -154,12 +153,6 @@ def _unmeasured(bundle: Bundle, worths: list[str]) -> Unmeasured:
         remedy=f"./inv deploy --model {told.model} --target {told.target} on one, then accept it again; "
         "or --allow-unmeasured, and the model card says so",
     )
-
-
-def _about(recipe: Recipe) -> About:
-    """The recipe's table [about]."""
-    found = getattr(recipe, "about", None)
-    return found if isinstance(found, About) else About()
 
 
 def _source(recipe: Recipe) -> Source:

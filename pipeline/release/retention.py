@@ -29,7 +29,7 @@ class Pruned:
     done: bool
 
     def lines(self) -> list[str]:
-        """What ./inv releases.prune prints."""
+        """What ./inv release.prune prints."""
         word = "removed" if self.done else "would go"
         lines = [f"  {word:<10} {one.folder.name}" for one in self.go]
         lines += [f"  {'stays':<10} {one.folder.name}  ({why})" for one, why in self.stay]

@@ -64,7 +64,7 @@ def ask(device: Device, runtime: str, questions: Sequence[Question], timeout: fl
         requests.append({"do": "accuracy", "data": evaluation, "batch": 1, "save": saved[-1]})
     # The requests that a session sends to its workers; end of input ends it.
     lines = "".join(json.dumps(request) + "\n" for request in requests)
-    done = device.connection.run(device._argv("worker", "--root", device.root), lines.encode(), timeout=timeout)
+    done = device.connection.run(device.argv("worker", "--root", device.root), lines.encode(), timeout=timeout)
     replies = [json.loads(line) for line in done.stdout.splitlines()]
     found = []
     for number, place in enumerate(saved):

@@ -14,7 +14,7 @@ import pytest
 from device_agents.pack import agent, place_source, stripped
 
 MOST_BYTES = 64 << 10
-ROOM = 6 << 10
+ROOM = 3 << 10
 """What the next things that an agent learns may take."""
 
 

@@ -142,7 +142,7 @@ def badly(device: Device, end: dict[str, Any], what: str) -> NoReturn:
 
 def words(device: Device, command: str, *arguments: str) -> list[str]:
     """What starts one of these commands of the agent on a device."""
-    return device._argv(command, "--root", device.root, *asked_by(), *arguments)
+    return device.argv(command, "--root", device.root, *asked_by(), *arguments)
 
 
 def _asked(kind: type[_Told], device: Device, command: str, *arguments: str) -> _Told:

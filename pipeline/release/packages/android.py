@@ -10,7 +10,7 @@ from pipeline.release.content import Content
 from pipeline.release.packages import java
 from pipeline.release.packages.aar import jar_bytes, write_aar
 from pipeline.release.packages.ends import ends
-from pipeline.release.packages.identifiers import GROUP, identifiers
+from pipeline.release.packages.identifiers import identifiers
 from pipeline.release.packages.maven import write_repository
 from pipeline.release.packages.metadata import ships
 
@@ -19,12 +19,12 @@ __all__ = ["ships", "write"]
 Say = Callable[[str], None]
 
 
-def write(content: Content, model_file: Path, folder: Path, say: Say, group: str = GROUP) -> list[str]:
-    """Fills `folder` with maven/, the repository; returns notes. group: of the artifact, a Java package's name.
+def write(content: Content, model_file: Path, folder: Path, say: Say) -> list[str]:
+    """Fills `folder` with maven/, the repository; returns notes.
 
     Raises NoIdentifier, NotPackaged, NotCompiled, OSError.
     """
-    names = identifiers(content.model, content.target, group)
+    names = identifiers(content.model, content.target, content.about.group)
     text = java.source(content, names)
     compiler, classes, notes = java.javac(), {}, [f"{names.group}:{names.artifact}:{content.version}"]
     if compiler:

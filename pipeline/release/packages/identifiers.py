@@ -6,9 +6,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from pipeline.release.about import GROUP
 from pipeline.release.packages.errors import NoIdentifier
 
-GROUP = "edgewright.models"
 _GROUP = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 # The Java Language Specification, 3.9, and its three literals.
 _RESERVED = """
@@ -42,8 +42,8 @@ def identifiers(model: str, target: str, group: str = GROUP) -> Identifiers:
     if not _GROUP.fullmatch(group) or _KEYWORDS & set(group.split(".")):
         raise NoIdentifier(
             f"{group!r} is no name of a Java package",
-            where="the group",
-            remedy="--group com.example.models: small letters, digits and _, with dots between",
+            where="group, in the recipe's table [about]",
+            remedy='write group = "com.example.models" there: small letters, digits and _, with dots between',
         )
     words = _words(model)
     segment = "_".join(words).lower()

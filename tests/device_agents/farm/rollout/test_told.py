@@ -26,7 +26,7 @@ def device(*lines: Any, status: int = 0) -> Any:
         entry=SimpleNamespace(name="pi"),
         root="/root",
         connection=SimpleNamespace(run=run),
-        _argv=lambda *words: list(words),
+        argv=lambda *words: list(words),
     )
 
 

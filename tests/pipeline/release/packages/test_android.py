@@ -24,12 +24,12 @@ AAR = f"{PLACE}/1.2.0/tiny-net-android-1.2.0.aar"
 MAVEN = Path("/usr/share/maven/lib")
 
 
-def packaged(folder: Path, content: Content, **options: str) -> list[str]:
+def packaged(folder: Path, content: Content) -> list[str]:
     """Writes the packages of a content into `folder`; the notes."""
     folder.mkdir(parents=True)
     model = folder.parent / f"{folder.name}.tflite"
     model.write_bytes(android.ships(content))
-    return android.write(content, model, folder, lambda _: None, **options)
+    return android.write(content, model, folder, lambda _: None)
 
 
 def without_jdk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,8 +75,8 @@ def test_with_jdk_it_holds_the_wrapper(tmp_path: Path) -> None:
 
 def test_pom_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_jdk(monkeypatch)
-    about = About(purpose="Tells <cats> & dogs.", weights_licence="Apache-2.0")
-    packaged(tmp_path / "android", made.content(tmp_path, about=about), group="com.example")
+    about = About(purpose="Tells <cats> & dogs.", weights_licence="Apache-2.0", group="com.example")
+    packaged(tmp_path / "android", made.content(tmp_path, about=about))
     (path,) = (tmp_path / "android" / "maven" / "com" / "example").rglob("*.pom")
     space = {"m": "http://maven.apache.org/POM/4.0.0"}
     pom = ElementTree.parse(path)
@@ -119,8 +119,8 @@ def test_packaged_twice_gives_equal_bytes(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("group", ["", "Com.Example", "com..example", "com.new", "com.example;rm", "1com"])
 def test_group_that_is_no_java_package_is_refused(tmp_path: Path, group: str) -> None:
     with pytest.raises(NoIdentifier) as caught:
-        packaged(tmp_path / "android", made.content(tmp_path), group=group)
-    assert "--group" in caught.value.remedy
+        packaged(tmp_path / "android", made.content(tmp_path, about=About(group=group)))
+    assert "group =" in caught.value.remedy
 
 
 def test_model_without_a_letter_is_refused(tmp_path: Path) -> None:
