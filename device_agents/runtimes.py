@@ -175,7 +175,7 @@ def fetch(name: str, system: System, cache: Path, progress: Progress | None = No
     folder = cache.expanduser() / "wheels" / key[:32]
     found = _cached(folder)
     if found is None:
-        with alone(folder.with_suffix(".lock")):  # the devices of a farm ask at the same time
+        with alone(cache.expanduser() / "locks" / folder.name):  # the devices of a farm ask at the same time
             found = _cached(folder)
             if found is None:
                 with piece(progress or Silent(), f"fetch {name} {wanted[RECIPES[name].package]}", 1.0) as shown:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from device_agents.farm.night.record import Night, newest
 from device_agents.farm.series.lane import LEAST
+from device_agents.farm.series.verdict import blamed
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.files import write_atomically
 from pipeline.keeping import on_stderr
@@ -189,12 +190,6 @@ def uncaught(night: Night) -> list[str]:
 def regressions(night: Night) -> list[dict[str, Any]]:
     """The verdicts that make a night's status 1."""
     return [night.verdicts[place] for place in night.regressions]
-
-
-def blamed(verdict: Mapping[str, Any]) -> str | None:
-    """What the newest change is put down to before all else."""
-    changes = verdict["changes"]
-    return changes[-1]["causes"][0]["what"] if changes else None
 
 
 def _named(verdict: Mapping[str, Any]) -> str:

@@ -29,4 +29,4 @@ def of_reports(verdicts: Collection[SeriesVerdict], reports: Collection[str]) ->
 
 def is_regression(verdict: SeriesVerdict) -> bool:
     """Whether the model got worse in the newest nights, which a device that got slower as a whole is not."""
-    return verdict.worse and not (bool(verdict.changes) and verdict.changes[-1].causes[0].what == "device")
+    return verdict.worse and verdict.blamed != "device"

@@ -45,13 +45,11 @@ class Finals:
         """The networks that are measured: the fastest that lose no more than is allowed, half of it, and the sparse."""
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.sparsity}
-        pool = [Proposal(choice, self.rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
+        pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
         unit, most = rungs.asked.max_drop, finalists(self.budget_s)
         picked = pick(pool, [unit * share for share in (1.0, 0.6, 0.3)[:most]], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
-        sparse = [
-            one.candidate for one in rungs.results() if one.candidate.sparsity and self.rungs.lost(one) <= unit + 1e-9
-        ]
+        sparse = [one.candidate for one in rungs.results() if one.candidate.sparsity and rungs.lost(one) <= unit + 1e-9]
         return found + sparse
 
     def shrinks(self) -> tuple[Shrink, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from device_agents.farm.night.record import nights
+from device_agents.farm.series.verdict import blamed
 from pipeline import demo
 from pipeline.demo import PLANTED, STEADY
 from tests.deploy.cli import run
@@ -41,7 +42,7 @@ def test_demo_catches_its_plant_and_nothing_else(tmp_path: Path) -> None:
     assert last.status == 1
     worse = demo.regressions(last)
     assert {one["key"]["model"] for one in worse} == {PLANTED}
-    assert {demo.blamed(one) for one in worse} == {"model"}
+    assert {blamed(one) for one in worse} == {"model"}
     assert f"WORSE  {PLANTED}" in ended.text and f"WORSE  {STEADY}" not in ended.text
     assert _red(state / demo.JUNIT) == {PLANTED}
     assert f"| {PLANTED} | trained |" in (state / demo.MARKDOWN).read_text()

@@ -116,6 +116,16 @@ def test_device_that_restarts_or_loses_its_agent_is_measured_again(
     assert attempts[hit.name] > 1 and attempts[spared.name] == 1
 
 
+def test_device_that_never_answers_is_told_and_the_other_is_measured(farm_of: FarmOf) -> None:
+    farm = farm_of(2)
+    dead, other = farm.boards
+    dead.cut_power()
+    night = farm.night()
+    assert night.status == 2
+    assert {device.name: device.state for device in night.devices} == {dead.name: "unreachable", other.name: "healthy"}
+    assert states(night, dead) == {"skipped"} and states(night, other) <= set(GAVE_A_REPORT)
+
+
 def test_full_disk_on_a_device_costs_its_own_jobs_alone(
     disk_at: Callable[[Path, int], Path], farm_of: FarmOf, tmp_path: Path
 ) -> None:
@@ -193,14 +203,18 @@ def test_full_disk_on_the_host_is_told_and_the_night_goes_on_once_there_is_room(
     assert states(night) <= set(GAVE_A_REPORT)
 
 
-def test_killed_night_is_gone_on_with_and_measures_nothing_twice(farm_of: FarmOf) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_night_that_is_cut_off_is_gone_on_with_and_measures_nothing_twice(
+    farm_of: FarmOf, number: signal.Signals
+) -> None:
     farm = farm_of(2, TWO, parallel=1)
     process = farm.start()
     wait_until(
         lambda: bool(farm.reports()) and any(job.state == "running" for job in farm.jobs()), "mid-night", seconds=300
     )
-    os.killpg(process.pid, signal.SIGKILL)
-    farm.ended(process)
+    os.killpg(process.pid, number)
+    ended = farm.ended(process)
+    assert "Traceback" not in ended.text, ended.text
     before, cut_off = farm.reports(), newest(farm.state)
     night = farm.night()
     assert cut_off is not None and cut_off.finished is None and night.id == cut_off.id

@@ -171,23 +171,19 @@ def _toml(text: str) -> str:
 
 
 def declare(double: Loopback, farm: Path, target: str, name: str, stand_in: bool = True) -> None:
-    """Writes farm.toml with the double, alone, as a device of `target`; see `entry_of`."""
-    farm.write_text(_MARK + entry_of(double, target, name, stand_in))
-
-
-def entry_of(double: Loopback, target: str, name: str, stand_in: bool = True) -> str:
-    """The double's table of a farm.toml; a stand-in, since its times are this machine's.
+    """Writes farm.toml with the double as a device of `target`; a stand-in, since its times are this machine's.
 
     stand_in: False where the target is what this machine really is.
     """
-    return (
-        f"[devices.{name}]\n"
+    known_hosts = double.known_hosts()
+    farm.write_text(
+        f"{_MARK}[devices.{name}]\n"
         f"target = {_toml(target)}\n"
         'address = "127.0.0.1"\n'
         f"port = {double.port}\n"
         f"user = {_toml(double.user)}\n"
         f"key = {_toml(str(double.key))}\n"
-        f"known_hosts = {_toml(str(double.known_hosts()))}\n"
+        f"known_hosts = {_toml(str(known_hosts))}\n"
         f"root = {_toml(str(double.root))}\n"
         f"python = {_toml(_base_python())}\n"
         f"stand_in = {'true' if stand_in else 'false'}\n"

@@ -12,6 +12,7 @@ from device_agents.farm.dashboard.units import moment
 from device_agents.farm.figures import show_seconds
 from device_agents.farm.ledger.points import Key
 from device_agents.farm.night.record import DONE, Night
+from device_agents.farm.series.verdict import blamed
 
 Json = Mapping[str, Any]
 
@@ -74,8 +75,7 @@ def regressions_of(
 
 def blames_device(verdict: Json) -> bool:
     """Whether the newest change is the device's as a whole, and no model's."""
-    changes = verdict["changes"]
-    return bool(changes) and changes[-1]["causes"][0]["what"] == "device"
+    return blamed(verdict) == "device"
 
 
 def rank(verdict: Json) -> tuple[Any, ...]:

@@ -95,6 +95,11 @@ class SeriesVerdict:
         """
         return bool(self.changes) and self.seq is not None and self.changes[-1].found >= self.seq
 
+    @property
+    def blamed(self) -> str | None:
+        """What the newest change is put down to before all else; None where there is none."""
+        return self.changes[-1].causes[0].what if self.changes else None
+
     def to_json(self) -> dict[str, Any]:
         given: Mapping[str, Any] = {name: getattr(self, name) for name in ("metric", "verdict", "worse", "reason")}
         return {
@@ -108,3 +113,9 @@ class SeriesVerdict:
             "changes": [change.to_json() for change in self.changes],
             "skipped": list(self.skipped),
         }
+
+
+def blamed(told: Mapping[str, Any]) -> str | None:
+    """`SeriesVerdict.blamed` of one that was written as JSON."""
+    changes = told["changes"]
+    return changes[-1]["causes"][0]["what"] if changes else None

@@ -7,7 +7,6 @@ import html
 import itertools
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from device_agents.farm.figures import show_ms
 from device_agents.farm.page import TEMPLATES, readable_json, render, write
 from tests.bench.screenshot import Browser, browser, chromium
+from tests.device_agents.farm.dashboard.read import Page
 from tests.device_agents.farm.sample import SHAPES, make_outcome, make_report
 from tests.prerequisites import require
 
@@ -30,28 +30,6 @@ HOSTILE = (
     "javascript:document.title='owned'",
     "\u202ereversed\x00\x1b[31m",
 )
-
-
-class _Page(HTMLParser):
-    """Every tag with its attributes, and the text outside of <style>."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._style = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._style = tag == "style"
-
-    def handle_endtag(self, tag: str) -> None:
-        self._style = False
-
-    def handle_data(self, data: str) -> None:
-        if not self._style:
-            self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +60,7 @@ def _everywhere(value: Any, text: str) -> Any:
 def test_render_shows_every_variant_with_its_figures_verdict_and_reason(
     outcome: dict[str, Any], report: dict[str, Any]
 ) -> None:
-    text = " ".join(_Page(render(outcome, report)).text.split())
+    text = " ".join(Page(render(outcome, report)).text.split())
     for variant in outcome["variants"]:
         assert variant["name"] in text
         assert variant["verdict"] in text
@@ -96,7 +74,7 @@ def test_render_shows_every_variant_with_its_figures_verdict_and_reason(
 def test_render_of_a_sparse_variant_that_ships_shows_its_zeros_and_the_smaller_download() -> None:
     shapes = [SHAPES[0], ("sparse", "trained", "float32", 1_160_475, 272_186, 8_600_000, 0.211, 0.9311, ())]
     report = make_report(shapes, noise=0.002, between=0.001)
-    text = " ".join(_Page(render(make_outcome(report, shapes), report)).text.split())
+    text = " ".join(Page(render(make_outcome(report, shapes), report)).text.split())
     assert "sparse ships" in text
     assert "onnx float32 90 % zeros" in text
     for figure in ("4.50x", "smaller download", "to 227 KiB"):
@@ -104,7 +82,7 @@ def test_render_of_a_sparse_variant_that_ships_shows_its_zeros_and_the_smaller_d
 
 
 def test_render_shows_steps_state_facts_and_provenance(outcome: dict[str, Any], report: dict[str, Any]) -> None:
-    text = _Page(render(outcome, report)).text
+    text = Page(render(outcome, report)).text
     for step in outcome["steps"]:
         assert step["label"] in text and step["fingerprint"][:12] in text
     for said in ("2,400 MHz", "performance", "A made-up CPU", "fashion-mnist", "models/resnet20.toml", "cd" * 32):
@@ -126,19 +104,19 @@ def test_render_says_beside_every_group_of_figures_that_a_stand_in_is_not_the_bo
 def test_render_is_loud_about_an_invalid_report(outcome: dict[str, Any], report: dict[str, Any]) -> None:
     assert "invalid measurement" not in render(outcome, report)
     page = render({**outcome, "valid": False, "problems": ["the governor changed", "throttled"]}, report)
-    text = _Page(page).text
+    text = Page(page).text
     assert "This measurement is invalid" in text and "the governor changed" in text and "throttled" in text
     assert page.count('class="tag bad"') >= 6
 
 
 def test_render_of_a_page_where_nothing_ships_says_so(outcome: dict[str, Any], report: dict[str, Any]) -> None:
-    text = _Page(render({**outcome, "shipped": None, "bundle": None}, report)).text
+    text = Page(render({**outcome, "shipped": None, "bundle": None}, report)).text
     assert "Nothing ships" in text and "ships nothing" in text
 
 
 def test_render_of_a_base_that_ships_claims_no_gain(report: dict[str, Any]) -> None:
     shapes = [SHAPES[0], SHAPES[2]]
-    text = _Page(render(make_outcome(report, shapes), report)).text
+    text = Page(render(make_outcome(report, shapes), report)).text
     assert "trained ships" in text
     assert not re.search(r"x\s*faster", text)
 
@@ -147,8 +125,8 @@ def test_render_of_a_base_that_ships_claims_no_gain(report: dict[str, Any]) -> N
 def test_render_lets_no_hostile_text_become_markup(outcome: dict[str, Any], report: dict[str, Any], text: str) -> None:
     # The same words, as long, without a character that HTML minds: the page must come out the same but for its text.
     harmless = re.sub(r"[^ +_/.-]", "x", text)
-    usual = _Page(render(_everywhere(outcome, harmless), _everywhere(report, harmless))).tags
-    found = _Page(render(_everywhere(outcome, text), _everywhere(report, text))).tags
+    usual = Page(render(_everywhere(outcome, harmless), _everywhere(report, harmless))).tags
+    found = Page(render(_everywhere(outcome, text), _everywhere(report, text))).tags
     assert [tag for tag, _ in found] == [tag for tag, _ in usual]
     for (_, attributes), (_, expected) in zip(found, usual, strict=True):
         assert attributes.keys() == expected.keys()
@@ -176,7 +154,7 @@ def test_page_refers_to_nothing_outside_of_itself_and_forbids_scripts(
     outcome: dict[str, Any], report: dict[str, Any]
 ) -> None:
     page = render(outcome, report)
-    tags = _Page(page).tags
+    tags = Page(page).tags
     assert not [
         tag for tag, _ in tags if tag in ("script", "img", "iframe", "object", "embed", "video", "base", "form")
     ]
@@ -190,7 +168,7 @@ def test_page_refers_to_nothing_outside_of_itself_and_forbids_scripts(
 def test_page_has_headings_in_order_scoped_headers_and_named_pictures(
     outcome: dict[str, Any], report: dict[str, Any]
 ) -> None:
-    tags = _Page(render(outcome, report)).tags
+    tags = Page(render(outcome, report)).tags
     levels = [int(tag[1]) for tag, _ in tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
@@ -214,10 +192,10 @@ def test_render_survives_failed_variants_and_an_outcome_without_extras(report: d
     outcome = make_outcome(failed, shapes)
     for extra in ("steps", "provenance", "floor", "limits", "problems", "warnings"):
         del outcome[extra]
-    text = _Page(render(outcome, failed)).text
+    text = Page(render(outcome, failed)).text
     assert "it failed: the worker was killed" in text
     everything = make_report([(s[0], s[1], s[2], s[3], s[4], s[5], None, None, s[8]) for s in SHAPES])
-    assert "Nothing ships" in _Page(render(make_outcome(everything, shapes=_failed()), everything)).text
+    assert "Nothing ships" in Page(render(make_outcome(everything, shapes=_failed()), everything)).text
 
 
 def _failed() -> list[Any]:

@@ -181,9 +181,7 @@ def night(ledger: Ledger, farm: Farm, **fields: Any) -> Night:
         ),
         "jobs": jobs,
         "verdicts": tuple(one.to_json() for one in found),
-        "regressions": tuple(
-            place for place, one in enumerate(found) if one.worse and one.changes[-1].causes[0].what != "device"
-        ),
+        "regressions": tuple(place for place, one in enumerate(found) if one.worse and one.blamed != "device"),
     }
     content["status"] = 1 if content["regressions"] else 0
     return Night(**content | fields)
