@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,8 +165,8 @@ def export(model: str, variant: str, format_: str, precision: str, integer_io: b
 ARM = ("raspberry-pi", "raspberry-pi-32", "jetson", "linux-arm64")
 
 
-def double(like: str, farm: str, native: bool) -> int:
-    """Runs a double of a device until Ctrl-C; its exit status."""
+def double(like: str, farm: str, native: bool, count: int, name: str) -> int:
+    """Runs doubles of a device until Ctrl-C; the exit status. Raises BadArgument."""
     import subprocess
 
     project = Project.here()
@@ -177,8 +178,15 @@ def double(like: str, farm: str, native: bool) -> int:
             where=str(project.root),
             remedy="clone Edgewright, type it there",
         )
+    if count < 1 or not re.fullmatch(r"[A-Za-z0-9_-]*", name):
+        raise BadArgument(
+            f"{count} doubles called {name!r} can't be declared",
+            where="--count, --name",
+            remedy="--count 1 or more; letters, digits, - and _ in --name",
+        )
     stands_for = {"loopback": ["--target", like], "arm": ["--like", like], "phone": []}[program]
     words = [sys.executable, "-m", f"tests.doubles.{program}", *stands_for, "--farm", str(project.root / farm)]
+    words += ["--count", str(count), *(["--name", name] if name else [])]
     try:
         return subprocess.run(words, cwd=project.root, check=False).returncode
     except KeyboardInterrupt:

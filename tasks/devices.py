@@ -112,12 +112,21 @@ def devices_adopt(c: Context, name: str) -> None:
         "like": "the target that it stands for",
         "farm": "farm file that gets its entry",
         "native": "this machine's own processor behind an SSH server: quick, needs no root, no ARM",
+        "count": "how many; they are called NAME-1 and on",
+        "name": "the device's name in the farm file",
     }
 )
 @plainly
-def double(c: Context, like: str = "raspberry-pi", farm: str = "farm.toml", native: bool = False) -> None:
-    """Start a double of a device on the loopback, until Ctrl-C: an emulated ARM board, or a phone by adb."""
+def double(
+    c: Context,
+    like: str = "raspberry-pi",
+    farm: str = "farm.toml",
+    native: bool = False,
+    count: int = 1,
+    name: str = "",
+) -> None:
+    """Start doubles of a device on the loopback, until Ctrl-C: an emulated ARM board, or a phone by adb."""
     from pipeline import commands
 
-    if status := commands.double(like, farm, native):
+    if status := commands.double(like, farm, native, count, name):
         raise Exit(code=status)

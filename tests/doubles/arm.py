@@ -7,24 +7,23 @@ proves that something installs, runs and gives the same answers on ARM; its time
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from device_agents.farm.inventory import DeviceEntry
 from edgewright.errors import EdgewrightError
+from tests.doubles import declared
 from tests.doubles.arm_boards import BOARDS, Board
 from tests.doubles.arm_root import missing, root_of
-from tests.doubles.loopback import _MARK, _toml, free_port, new_key, sshd_path
+from tests.doubles.loopback import _toml, free_port, new_key, sshd_path
 
 _INIT = Path(__file__).with_name("arm_init.py")
 _GIGABYTE = 1 << 30
@@ -186,11 +185,11 @@ def _quoted(path: Path) -> str:
     return f'"{path}"'
 
 
-def declare(double: ArmDouble, farm: Path, target: str, name: str) -> None:
-    """Writes farm.toml with the double as a device of `target`; emulated, so its times are never compared."""
+def table(double: ArmDouble, target: str, name: str) -> str:
+    """The double as a device of `target` in farm.toml; emulated, so its times are never compared."""
     entry = double.entry(name=name, target=target)
-    farm.write_text(
-        f"{_MARK}[devices.{name}]\n"
+    return (
+        f"[devices.{name}]\n"
         f"target = {_toml(target)}\n"
         f"address = {_toml(entry.address)}\n"
         f"port = {entry.port}\n"
@@ -202,45 +201,30 @@ def declare(double: ArmDouble, farm: Path, target: str, name: str) -> None:
     )
 
 
+def declare(double: ArmDouble, farm: Path, target: str, name: str) -> None:
+    """Writes a farm.toml that has this double and nothing else."""
+    farm.write_text(table(double, target, name))
+
+
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.doubles.arm", description=__doc__)
-    parser.add_argument("--like", default="raspberry-pi", choices=sorted(BOARDS), help="the board that it stands for")
-    parser.add_argument("--farm", type=Path, default=Path("farm.toml"), help="the farm file to write")
-    parser.add_argument("--target", help="the kind of device that it is declared as (the board's own unless named)")
-    parser.add_argument("--name", help="the device's name (that of the board unless named)")
-    given = parser.parse_args()
-    if given.farm.exists() and not given.farm.read_text().startswith(_MARK):
-        print(f"{given.farm} is there already; give another file with --farm", file=sys.stderr)
-        return 1
+    given = declared.options("arm", __doc__, like=sorted(BOARDS))
     if reason := missing():
         print(reason, file=sys.stderr)
         return 1
     target = given.target or BOARDS[given.like].target
-    name = given.name or given.like
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="edgewright-double-") as folder,
-            ArmDouble(Path(folder), given.like) as double,
-        ):
-            declare(double, given.farm, target, name)
-            print(
-                f"{name} is up: {double.board.model or 'an ARM board'}, emulated, on 127.0.0.1:{double.port}, ", end=""
-            )
-            print(f"declared in {given.farm}; its times mean nothing", flush=True)
-            print("in another terminal:  ./inv deploy --target", target, "   (Ctrl-C here ends it)", flush=True)
-            try:
-                while True:
-                    time.sleep(3600)
-            finally:
-                given.farm.unlink(missing_ok=True)
-    except KeyboardInterrupt:
-        return 0
-    except (EdgewrightError, RuntimeError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    with tempfile.TemporaryDirectory(prefix="edgewright-double-") as folder, ExitStack() as opened:
+        try:
+            tables = {
+                name: table(opened.enter_context(ArmDouble(Path(folder) / name, given.like)), target, name)
+                for name in declared.numbered(given.name or given.like, given.count)
+            }
+        except (EdgewrightError, RuntimeError) as error:
+            print(error, file=sys.stderr)
+            return 1
+        board = BOARDS[given.like].model or "an ARM board"
+        return declared.serve(given.farm, tables, f"{board}, emulated, whose times mean nothing", target)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(declared.until_stopped(main))

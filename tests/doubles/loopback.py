@@ -6,7 +6,6 @@ In tests: `with Loopback(folder) as double:`. By hand, to try a farm without own
 
 from __future__ import annotations
 
-import argparse
 import getpass
 import os
 import shutil
@@ -16,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from device_agents.farm.inventory import DeviceEntry
-
-_MARK = "# Written by tests.doubles.loopback; it goes when that ends.\n"
+from tests.doubles import declared
 
 
 def sshd_path() -> str | None:
@@ -170,14 +168,14 @@ def _toml(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def declare(double: Loopback, farm: Path, target: str, name: str, stand_in: bool = True) -> None:
-    """Writes farm.toml with the double as a device of `target`; a stand-in, since its times are this machine's.
+def table(double: Loopback, target: str, name: str, stand_in: bool = True) -> str:
+    """The double as a device of `target` in farm.toml; a stand-in, since its times are this machine's.
 
     stand_in: False where the target is what this machine really is.
     """
     known_hosts = double.known_hosts()
-    farm.write_text(
-        f"{_MARK}[devices.{name}]\n"
+    return (
+        f"[devices.{name}]\n"
         f"target = {_toml(target)}\n"
         'address = "127.0.0.1"\n'
         f"port = {double.port}\n"
@@ -190,29 +188,21 @@ def declare(double: Loopback, farm: Path, target: str, name: str, stand_in: bool
     )
 
 
+def declare(double: Loopback, farm: Path, target: str, name: str, stand_in: bool = True) -> None:
+    """Writes a farm.toml that has this double and nothing else."""
+    farm.write_text(table(double, target, name, stand_in))
+
+
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.doubles.loopback", description=__doc__)
-    parser.add_argument("--farm", type=Path, default=Path("farm.toml"), help="the farm file to write")
-    parser.add_argument("--target", default="raspberry-pi", help="the kind of device that it stands for")
-    parser.add_argument("--name", default="double", help="the device's name")
-    given = parser.parse_args()
-    if given.farm.exists() and not given.farm.read_text().startswith(_MARK):
-        print(f"{given.farm} is there already; give another file with --farm", file=sys.stderr)
-        return 1
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    with tempfile.TemporaryDirectory(prefix="edgewright-double-") as folder, Loopback(Path(folder)) as double:
-        declare(double, given.farm, given.target, given.name)
-        print(f"{given.name} is up: a {given.target} on 127.0.0.1:{double.port}, declared in {given.farm}", flush=True)
-        print("in another terminal:  ./inv deploy --target", given.target, "   (Ctrl-C here ends it)", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            given.farm.unlink(missing_ok=True)
+    given = declared.options("loopback", __doc__, target="raspberry-pi", name="double")
+    with tempfile.TemporaryDirectory(prefix="edgewright-double-") as folder, ExitStack() as opened:
+        tables = {
+            name: table(opened.enter_context(Loopback(Path(folder) / name)), given.target, name)
+            for name in declared.numbered(given.name, given.count)
+        }
+        return declared.serve(given.farm, tables, f"a {given.target} on the loopback", given.target)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(declared.until_stopped(main))

@@ -10,22 +10,20 @@ the .tflite file with ai_edge_litert and prints in benchmark_model's form; dumps
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from shlex import quote
 from types import TracebackType
 
 from device_agents.farm.inventory import DeviceEntry
+from tests.doubles import declared
 from tests.doubles.fake_adb import FakeAdb, FakePhone
 
 SERIAL = "0123456789ABCDEF"
-MARK = "# Written by tests.doubles.phone; it goes when that ends.\n"
 RECORDED = Path(__file__).parents[1] / "device_agents" / "agent" / "recorded" / "pixel" / "system" / "bin"
 BATTERY = Path(__file__).with_name("dumpsys_battery.txt")
 _PROGRAM = Path(__file__).with_name("benchmark_program.py")
@@ -100,46 +98,34 @@ def _script(path: Path, body: str) -> None:
     path.chmod(0o755)
 
 
-def declare(double: PhoneDouble, farm: Path, name: str) -> None:
-    """Writes farm.toml with the double as an android; a stand-in, since its times are this machine's."""
+def table(double: PhoneDouble, name: str) -> str:
+    """The double as an android in farm.toml; a stand-in, since its times are this machine's."""
     entry = double.entry(name=name)
     keys = {key: str(getattr(entry, key)) for key in ("target", "kind", "serial", "adb_server", "root")}
     lines = "".join(f'{key} = "{_escaped(value)}"\n' for key, value in keys.items())
-    farm.write_text(f"{MARK}[devices.{name}]\n{lines}stand_in = true\n")
+    return f"[devices.{name}]\n{lines}stand_in = true\n"
+
+
+def declare(double: PhoneDouble, farm: Path, name: str) -> None:
+    """Writes a farm.toml that has this double and nothing else."""
+    farm.write_text(table(double, name))
 
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def run_phone(farm: Path, name: str = "phone") -> int:
-    """Declares a phone in `farm` and serves it until Ctrl-C; the exit status."""
-    if farm.exists() and not farm.read_text().startswith(MARK):
-        print(f"{farm} is there already; give another file with --farm", file=sys.stderr)
-        return 1
-    with tempfile.TemporaryDirectory(prefix="edgewright-phone-") as folder, PhoneDouble(Path(folder)) as double:
-        declare(double, farm, name)
-        print(f"{name} is up: an android behind an adb server at {double.server.address}, declared in {farm}")
-        print("its benchmark_model is a script that runs the model on this machine", flush=True)
-        print("in another terminal:  ./inv deploy --target android   (Ctrl-C here ends it)", flush=True)
-        try:
-            while True:
-                time.sleep(3600)
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            farm.unlink(missing_ok=True)
-
-
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tests.doubles.phone", description=__doc__)
-    parser.add_argument("--farm", type=Path, default=Path("farm.toml"), help="the farm file to write")
-    parser.add_argument("--name", default="phone", help="the device's name")
-    given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
-    return run_phone(given.farm, given.name)
+    given = declared.options("phone", __doc__, name="phone")
+    with tempfile.TemporaryDirectory(prefix="edgewright-phone-") as folder, ExitStack() as opened:
+        tables = {
+            name: table(opened.enter_context(PhoneDouble(Path(folder) / name)), name)
+            for name in declared.numbered(given.name, given.count)
+        }
+        up = "an android behind an adb server, whose benchmark_model is a script that runs the model on this machine"
+        return declared.serve(given.farm, tables, up, "android")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(declared.until_stopped(main))
