@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from device_agents.agent.releases import Refused, name_of
 from device_agents.bundle import Manifest
@@ -46,15 +47,16 @@ class NotVerified(EdgewrightError):
 @dataclass(frozen=True)
 class Asked:
     """What was typed. release, canary: None where left out; devices: names; slower: a share; budget_s: for each
-    device's timing; parallel: devices at once within a wave; trust: a file of public keys, None for the user's own."""
+    device's timing, both None for what the rollout began with; parallel: devices at once within a wave; trust: a file
+    of public keys, None for the user's own."""
 
     release: str | None = None
     devices: Sequence[str] = ()
     canary: str | None = None
     waves: str = DEFAULT
     resume: bool = False
-    slower: float = 0.05
-    budget_s: float = 30.0
+    slower: float | None = None
+    budget_s: float | None = None
     parallel: int = 4
     trust: str | None = None
 
@@ -66,19 +68,21 @@ def typed(
     waves_: str,
     resume: bool,
     slower: str,
-    budget: float,
+    budget: str,
     parallel: int,
     trust: str,
 ) -> Asked:
-    """What the task's words mean, "" for what was left out. devices: names with commas between; slower: a share as 5%.
+    """What the task's words mean, "" for what was left out. devices: names with commas between; slower: a share as 5%;
+    budget: seconds.
 
     Raises BadArgument.
     """
     share = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%", slower.strip())
-    if share is None:
+    if slower and share is None:
         raise BadArgument(f"{slower!r} is no share", where="--slower", remedy="write it so: --slower 5%")
-    if not 0 < budget <= _MOST_S:
-        raise BadArgument(f"{budget:g} seconds is no budget", where="--budget", remedy="give seconds: --budget 30")
+    seconds = re.fullmatch(r"[0-9]{1,4}(?:\.[0-9]{1,3})?", budget.strip())
+    if budget and (seconds is None or not 0 < float(budget) <= _MOST_S):
+        raise BadArgument(f"{budget!r} seconds is no budget", where="--budget", remedy="give seconds: --budget 30")
     if parallel < 1:
         raise BadArgument(f"{parallel} devices at once are none", where="--parallel", remedy="give one or more")
     return Asked(
@@ -87,8 +91,8 @@ def typed(
         canary=canary or None,
         waves=waves_ or DEFAULT,
         resume=resume,
-        slower=float(share.group(1)) / 100,
-        budget_s=budget,
+        slower=float(share.group(1)) / 100 if share else None,
+        budget_s=float(budget) if budget else None,
         parallel=parallel,
         trust=trust or None,
     )
@@ -112,11 +116,17 @@ def rollout(asked: Asked, as_json: bool = False) -> int:
     order = before.waves if before is not None else waves(asked.devices, asked.waves, asked.canary)
     entries = {name: _entry(name, told.target) for wave in order for name in wave}
     begun = before or _new(shipment, told, order)
+    slower = begun.slower if asked.slower is None else asked.slower
+    budget_s = begun.budget_s if asked.budget_s is None else asked.budget_s
     # Also of one that is gone on with: where its devices stand, they say themselves.
-    fresh = {"status": "running", "finished": None, "devices": {name: DeviceRollout() for name in entries}}
-    tryout = Tryout(
-        project, read_target(told.target, project.root), shipment, told.devices, asked.slower, asked.budget_s
-    )
+    fresh: dict[str, Any] = {
+        "status": "running",
+        "finished": None,
+        "slower": slower,
+        "budget_s": budget_s,
+        "devices": {name: DeviceRollout() for name in entries},
+    }
+    tryout = Tryout(project, read_target(told.target, project.root), shipment, told.devices, slower, budget_s)
     under_way = UnderWay(
         Record(project.state, begun.model_copy(update=fresh)), entries, tryout, asked.parallel, to_stderr=as_json
     )

@@ -68,9 +68,10 @@ def test_rollout_to_four_devices_of_which_one_fails(
         assert running == made.versions()
         assert found["board-2"]["models"][0]["failed"]["version"] == "1.1.0"
         assert all(release["damaged"] == [] for one in found.values() for release in one["models"][0]["releases"])
-        # Mended, it goes on where it stopped: what has the release already is only asked.
+        # Mended, it goes on where it stopped, and as it was told: what has the release already is only asked.
         made.farm["board-2"].board.change(ms_per_mb=1.0)
-        assert made.rollout(resume=True, slower=0.3) == 0
+        assert made.rollout(resume=True) == 0
+        assert made.last().slower == 0.3
         assert set(made.versions().values()) == {"1.1.0"} and set(made.versions("previous").values()) == {"1.0.0"}
         with pytest.raises(NothingToResume):
             made.rollout(resume=True)

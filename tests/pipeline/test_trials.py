@@ -120,16 +120,16 @@ def test_busy_device_still_tells_one_release_from_the_other(tryout: Tryout, monk
     assert "not fit" in timed(tryout, monkeypatch, 10.0, 10.0, **busy)
 
 
-@pytest.mark.parametrize("slower", ["5", "", "-5%", "five%", "1000%"])
+@pytest.mark.parametrize("slower", ["5", " ", "-5%", "five%", "1000%"])
 def test_words_that_mean_nothing_are_refused(slower: str) -> None:
     with pytest.raises(BadArgument, match="is no share"):
-        typed("r", "a", "", "", False, slower, 30.0, 4, "")
+        typed("r", "a", "", "", False, slower, "30", 4, "")
 
 
 def test_words_mean_what_they_say() -> None:
-    asked = typed("r", "a, b,", "b", "", False, "7.5 %", 30.0, 2, "")
-    assert (asked.devices, asked.canary, asked.slower, asked.trust) == (["a", "b"], "b", 0.075, None)
-    for budget, parallel in ((0.0, 4), (1e9, 4), (30.0, 0)):
+    asked = typed("r", "a, b,", "b", "", False, "7.5 %", "", 2, "")
+    assert (asked.devices, asked.canary, asked.slower, asked.budget_s) == (["a", "b"], "b", 0.075, None)
+    for budget, parallel in (("0", 4), ("1e9", 4), ("99999", 4), ("x", 4), ("30", 0)):
         with pytest.raises(BadArgument):
             typed("r", "a", "", "", False, "5%", budget, parallel, "")
 

@@ -56,7 +56,8 @@ class DeviceRollout(_Part):
 
 
 class Rollout(_Part):
-    """One rollout. waves: names of devices, the canary alone in the first."""
+    """One rollout. waves: names of devices, the canary alone in the first; slower: the share by which it may be slower
+    than the release before; budget_s: of each device's timing."""
 
     schema_: Literal["edgewright-rollout/1"] = Field("edgewright-rollout/1", alias="schema")
     id: str
@@ -64,6 +65,8 @@ class Rollout(_Part):
     finished: str | None = None
     release: Release
     waves: list[list[str]]
+    slower: float = 0.05
+    budget_s: float = 30.0
     status: Status = "running"
     devices: dict[str, DeviceRollout]
 
