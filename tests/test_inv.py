@@ -277,36 +277,37 @@ def test_inv_in_a_moved_folder_makes_the_environment_anew(ready: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_inv_installs_what_the_task_needs_and_no_more(project: Path) -> None:
+def test_inv_installs_what_the_task_needs_and_no_more(ready: Path) -> None:
     """Without a network, so that nothing is really fetched: what it would install is in the line before."""
     for words, stages in (
-        (("setup", "text"), "base, build, text"),
-        (("setup", "vision", "setup", "bench"), "base, build, vision, bench"),
-        (("setup", "build"), "base, build"),
-        (("setup", "tflite"), "base, build, tflite"),
-        (("deploy", "--model", "text"), "base, build, tflite"),
-        (("deploy", "-t", "jetson"), "base, build"),
-        (("build", "--target=raspberry-pi-32"), "base, build, tflite"),
-        (("explain", "--target", "tests/onnx.toml", "train"), "base, build"),
-        (("export", "--format", "tflite"), "base, build, tflite"),
-        (("export", "--format", "onnx"), "base, build"),
-        (("bench.pruning", "--quick"), "base, build, bench, text, vision, tflite"),
-        (
-            ("lint", "test"),
-            "base, build, dev, text, vision, bench, tflite, oracle, postgres, parquet, release, apple",
-        ),
-        (("release", "--target", "raspberry-pi", "--version", "1.0.0"), "base, build, release, tflite"),
-        (("release.verify", "releases/a-b-1.0.0"), "base"),
-        (("setup", "apple"), "base, build, apple"),
-        (("--version", "deploy"), "base"),
-        (("setup", "postgres", "setup", "parquet"), "base, postgres, parquet"),
-        (("setup", "text", "--help"), "base"),
-        (("devices.list",), "base"),
+        (("setup", "text"), "build, text"),
+        (("setup", "vision", "setup", "bench"), "build, vision, bench"),
+        (("setup", "build"), "build"),
+        (("setup", "tflite"), "build, tflite"),
+        (("deploy", "--model", "text"), "build, tflite"),
+        (("deploy", "-t", "jetson"), "build"),
+        (("build", "--target=raspberry-pi-32"), "build, tflite"),
+        (("explain", "--target", "tests/onnx.toml", "train"), "build"),
+        (("export", "--format", "tflite"), "build, tflite"),
+        (("export", "--format", "onnx"), "build"),
+        (("bench.pruning", "--quick"), "build, bench, text, vision, tflite"),
+        (("lint", "test"), "build, dev, text, vision, bench, tflite, oracle, postgres, parquet, release, apple"),
+        (("release", "--target", "raspberry-pi", "--version", "1.0.0"), "build, release, tflite"),
+        (("setup", "apple"), "build, apple"),
+        (("setup", "postgres", "setup", "parquet"), "postgres, parquet"),
     ):
-        done = inv(project / "inv", *words, env=environment(**NO_NETWORK))
+        done = inv(ready / "inv", *words, env=environment(**NO_NETWORK))
         assert done.returncode == 1
         (said,) = (line for line in done.stderr.splitlines() if "installing into .venv" in line)
         assert said.partition(": installing into .venv: ")[2].partition(" (")[0] == stages, words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words", [("setup", "text", "--help"), ("devices.list",), ("release.verify", "a-b-1.0.0"), ("--version", "deploy")]
+)
+def test_inv_installs_nothing_for_tasks_that_need_the_base_only(words: tuple[str, ...], ready: Path) -> None:
+    assert "installing" not in inv(ready / "inv", *words, env=environment(**NO_NETWORK)).stderr
 
 
 @pytest.mark.slow
