@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from device_agents.bundle import Bundle
-from device_agents.farm.inventory import HOST, Inventory
+from device_agents.farm.inventory import HOST
 from device_agents.farm.sequential import Rule
 from device_agents.farm.versus import Line, overall
 from edgewright.errors import BadArgument, EdgewrightError
@@ -18,7 +18,7 @@ from edgewright.progress import for_stream
 from pipeline.compare import Compared, compare_bundles, said
 from pipeline.history import Question, Step, by_bundle, by_commit
 from pipeline.keeping import on_stderr, take_up, write_told
-from pipeline.measuring import Bench, bench_for
+from pipeline.measuring import Bench, bench_for, device_of
 from pipeline.project import Project
 from pipeline.table import plain
 from targets.schema import read_target
@@ -58,7 +58,7 @@ def bisect(question: Question, json_file: str | None = None) -> Found:
     # By its name, as the bundles have it; asked before anything is built, and so is the device.
     target = read_target(Path(question.target).stem, project.root)
     if question.device not in (None, HOST):
-        Inventory.read(project.farm_file).choose(target.name, question.device)
+        device_of(project, target, question.device)
     with _ended_by_signals():
         take_up(project)
         reference, steps = (by_commit if question.commits else by_bundle)(project, target, question)

@@ -24,15 +24,14 @@ def deploy(
     model: str, target: str, device: str | None, json_file: str | None, dry_run: bool, wait: float
 ) -> dict[str, Any] | None:
     """The main job; the outcome, or None for a dry run."""
-    from device_agents.farm.inventory import Inventory
     from pipeline.deploy import Deploy
     from pipeline.keeping import write_told
-    from pipeline.measuring import where_it_runs
+    from pipeline.measuring import device_of, where_it_runs
 
     project = Project.here()
     if dry_run:
         plan = _plan(project, model, target)
-        entry = Inventory.read(project.farm_file).choose(plan.target.name, device)
+        entry = device_of(project, plan.target, device)
         print(f"{plan.recipe.name} > {plan.target.name}     device: {where_it_runs(entry, plan.target.name)}")
         _show_reasons(project, plan)
         return None

@@ -10,7 +10,6 @@ from typing import Any
 
 from device_agents.bundle import read_bundle
 from device_agents.farm import page
-from device_agents.farm.inventory import Inventory
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
 from device_agents.farm.reserve import open_free
@@ -21,7 +20,7 @@ from edgewright.progress import Progress
 from pipeline.build import Done, builder
 from pipeline.bundles import lay_out
 from pipeline.keeping import keep, take_up
-from pipeline.measuring import Bench
+from pipeline.measuring import Bench, device_of
 from pipeline.outcome import Measured, outcome_of
 from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan, with_a_base
@@ -60,7 +59,7 @@ class Deploy:
     def __post_init__(self) -> None:
         self.recipe = read_recipe(self.model, self.project.root)
         self.kind = read_target(self.target, self.project.root)
-        self.entry = Inventory.read(self.project.farm_file).choose(self.kind.name, self.device)
+        self.entry = device_of(self.project, self.kind, self.device)
 
     def run(self) -> dict[str, Any]:
         """Builds, measures, judges, writes report and page; returns the outcome. Raises EdgewrightError."""

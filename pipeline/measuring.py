@@ -50,6 +50,24 @@ class Protocol:
         return given | {"on_bad_state": "refuse" if self.refuse else "measure"}
 
 
+class NotReachable(EdgewrightError):
+    """No agent runs on such devices, so nothing can be measured there, nor can this machine stand in."""
+
+
+def device_of(project: Project, target: Target, device: str | None) -> DeviceEntry:
+    """The farm's device of that name, or the one of that target; this machine where there is none.
+
+    Raises NotReachable, and what Inventory.read and choose raise.
+    """
+    if not target.reachable:
+        raise NotReachable(
+            f"Nothing is measured on an {target.name} device: no agent runs there.",
+            where=f"{target.name}.toml: reachable",
+            remedy=f"./inv build --target {target.name}, then ./inv accept BUNDLE --unmeasured and ./inv release",
+        )
+    return Inventory.read(project.farm_file).choose(target.name, device)
+
+
 def time_limit_s(variants: Sequence[JobVariant]) -> float:
     """What a job over these variants may take, but for what it is asked besides."""
     tensorrt = any(TENSORRT in variant.providers for variant in variants)
@@ -171,7 +189,7 @@ def bench_for(project: Project, bundles: Sequence[Bundle], device: str | None, d
     target = read_target(targets[0], project.root)
     inventory = Inventory.read(project.farm_file)
     here = device == HOST and HOST not in inventory.entries
-    entry = stand_in(target.name) if here else inventory.choose(target.name, device)
+    entry = stand_in(target.name) if here else device_of(project, target, device)
     path = Path(data).expanduser() if data else evaluation_of(project, bundles[0].manifest.model, target)
     if data and path is not None and not path.is_file():
         raise BadArgument("There is no such file of samples", where=data, remedy="name an .npz with x and y")

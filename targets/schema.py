@@ -157,6 +157,7 @@ class Target(_Strict):
     )
     limits: Limits = Limits()
     sensors: Sensors = Sensors()
+    reachable: bool = Field(True, description="false: no agent runs there; its bundles are built and released only")
 
     @field_validator("runtime", mode="before")
     @classmethod

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from device_agents.errors import DeviceError
 from device_agents.farm import searchpage
-from device_agents.farm.inventory import STAND_IN, DeviceEntry, Inventory
+from device_agents.farm.inventory import STAND_IN, DeviceEntry
 from edgewright.errors import EdgewrightError
 from edgewright.files import alone, canonical_json, pretty_json, sha256_bytes, write_atomically
 from edgewright.progress import Progress, Silent
 from pipeline.build import Done, builder
 from pipeline.fingerprint import code_of
 from pipeline.keeping import on_stderr, take_up
+from pipeline.measuring import device_of
 from pipeline.project import Project
 from pipeline.recipe import Recipe
 from pipeline.search.candidates import Workshop
@@ -73,7 +74,7 @@ def run(
     Raises Contradiction, NothingToRemove, NoRealDevice, BaseNotMeasured, SearchCutOff, and what building and measuring
     raise.
     """
-    entry = Inventory.read(project.farm_file).choose(target.name, device)
+    entry = device_of(project, target, device)
     refuse(entry)
     search = Search(project, recipe, target, entry, constraints or Constraints(), budget_s, seed, progress or Silent(),
                     say, note, prices)  # fmt: skip

@@ -30,16 +30,15 @@ def shrink(
 
     Raises EdgewrightError.
     """
-    from device_agents.farm.inventory import Inventory
     from pipeline.keeping import write_told
-    from pipeline.measuring import where_it_runs
+    from pipeline.measuring import device_of, where_it_runs
     from pipeline.search.found import lines, recipe_lines
     from pipeline.search.search import run
 
     asked, budget_s = Constraints(max_drop / 100, max_ms, max_kb), read_budget(budget)
     project = Project.here()
     recipe, kind = read_recipe(model, project.root), read_target(target, project.root)
-    entry = Inventory.read(project.farm_file).choose(kind.name, device)
+    entry = device_of(project, kind, device)
     print(f"{recipe.name} > {kind.name}     device: {where_it_runs(entry, kind.name)}", flush=True)
     if dry_run:
         print(f"  would search for {budget_s:.0f} s: base, sensitivity, costs, allocation, candidates, finalists")
