@@ -27,7 +27,8 @@ def root() -> Path:
 def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str] = ()) -> int:
     """Runs pytest and returns its exit status.
 
-    Nothing named: the tests share the cores, then those marked alone, which time things, run by themselves.
+    Nothing named: the tests share the cores; then those marked boards, two processes at a time; then those marked
+    alone, which time things, by themselves.
 
     all: also the tests marked slow and device (benchmarks only where `paths` names tests/bench).
     keyword: pytest's -k. paths: files, folders or node ids; none means all of tests/.
@@ -42,15 +43,22 @@ def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str
             command += ["-k", keyword]
         return _status([*command, *map(_from_here, paths)])
     which = "not bench" if all else "not slow and not device and not bench"
-    together = _status([*command, "-m", f"{which} and not alone", *_workers()])
-    alone = _status([*command, "-m", f"{which} and alone"])
-    return together or (0 if alone == _NO_TESTS else alone)
+    # What takes minutes to start is shared by a file's tests, of those marked boards by a whole group's.
+    by_file, by_group = "--dist loadfile --no-loadscope-reorder", "--dist loadgroup"
+    parts = {
+        f"{which} and not boards and not alone": f"-n {_workers()} {by_file}",
+        f"{which} and boards": f"-n {min(2, _workers())} {by_group}",
+        f"{which} and alone": "",
+    }
+    statuses = [_status([*command, "-m", marked, *how.split()]) for marked, how in parts.items()]
+    wrong = [status for status in statuses if status not in (0, _NO_TESTS)]
+    return wrong[0] if wrong else statuses[0]
 
 
-def _workers() -> list[str]:
-    """Options that share the tests out over the cores: a file's stay in one process."""
+def _workers() -> int:
+    """Processes that share the tests out."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ["-n", str(min(cores, _MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return min(cores, _MOST_WORKERS)
 
 
 def run_lint() -> int:
@@ -106,8 +114,9 @@ def _checks() -> list[_Check]:
         _Check("ruff format", module("ruff", "format", "--check", ".")),
         _Check("mypy", module("mypy")),
         _Check("import-linter", script("lint-imports")),
+        # What runs on devices: the agent, and the example in a release.
         _Check(
-            "vermin (the agent and the releases' example run on Python 3.8)",
+            "vermin (Python 3.8)",
             script("vermin", "-q", "--violations", "-t=3.8-", _AGENT, _EXAMPLE),
         ),
     ]

@@ -22,7 +22,7 @@ files = ["small"]
 
 [tool.pytest.ini_options]
 addopts = "-m 'not slow and not device and not bench' -p no:cacheprovider"
-markers = ["slow: s", "device: d", "bench: b", "alone: a"]
+markers = ["slow: s", "device: d", "bench: b", "boards: d", "alone: a"]
 
 [tool.importlinter]
 root_package = "small"
@@ -68,6 +68,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "small/low.py": '"""Low."""\n',
         "small/high.py": '"""High."""\n\nimport small.low\n\n__all__ = ["small"]\n',
         "device_agents/agent/__main__.py": '"""Old."""\n',
+        "pipeline/release/packages/templates/linux/run.py": '"""Old, too."""\n',
     }
     for name, text in files.items():
         path = tmp_path / name
@@ -107,6 +108,18 @@ def test_run_tests_takes_paths_from_the_current_folder(
     assert "1 passed" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("wrong", [None, "boards", "alone"])
+def test_run_tests_of_everything_runs_each_part_whatever_became_of_another(
+    small: Path, wrong: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for mark in ("boards", "alone"):
+        test = f"import pytest\n\n\n@pytest.mark.{mark}\ndef test_{mark}():\n    assert {mark != wrong}\n"
+        (small / "tests" / f"test_{mark}.py").write_text(test)
+    assert run_tests() == (1 if wrong else 0)
+    said = capfd.readouterr().out
+    assert said.count(" passed") == (2 if wrong else 3) and said.count(" failed") == bool(wrong)
+
+
 def test_run_tests_returns_the_failure(small: Path) -> None:
     (small / "tests" / "test_small.py").write_text("def test_wrong():\n    assert False\n")
     assert run_tests(paths=["tests/test_small.py"]) == 1
@@ -128,7 +141,12 @@ def test_run_lint_of_a_clean_project_passes(small: Path, capfd: pytest.CaptureFi
         ("small/low.py", "x = {  'a':1 }\n", "ruff format"),
         ("small/low.py", "def f(x):\n    return x\n", "mypy"),
         ("small/low.py", 'import small.high\n\n__all__ = ["small"]\n', "import-linter"),
-        ("device_agents/agent/__main__.py", 'print("a".removeprefix("b"))\n', "vermin (the agent runs on Python 3.8)"),
+        ("device_agents/agent/__main__.py", 'print("a".removeprefix("b"))\n', "vermin (Python 3.8)"),
+        (
+            "pipeline/release/packages/templates/linux/run.py",
+            "match 1:\n    case 1:\n        pass\n",
+            "vermin (Python 3.8)",
+        ),
     ],
 )
 def test_run_lint_names_the_check_that_failed(
