@@ -8,13 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from device_agents.errors import DeviceError
 from device_agents.farm.device import Device
 from device_agents.farm.doctor import Finding
 from device_agents.farm.inventory import HOST, STAND_IN, DeviceEntry, Inventory
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.rollout.told import ModelThere, ReleaseThere, Survey, survey
-from edgewright.errors import BadArgument
+from edgewright.errors import BadArgument, EdgewrightError
 from pipeline.devices import entry_named
 from pipeline.project import Project
 from pipeline.table import aligned, plain
@@ -36,8 +35,9 @@ class Seen:
 
     def to_json(self) -> dict[str, Any]:
         """As --json has it."""
-        said = {"device": self.name, "asked": not self.problem, "problem": self.problem or None}
-        return said | (self.survey.model_dump(mode="json") if self.survey is not None else {"models": []})
+        told = self.survey or Survey(models=[], busy=None, settled={})
+        said = {"device": self.name, "asked": self.survey is not None, "problem": self.problem or None}
+        return said | {"remedy": self.remedy or None} | told.model_dump(mode="json")
 
 
 def fleet(devices: Sequence[str], check: bool, as_json: bool) -> int:
@@ -77,7 +77,7 @@ def _ask(project: Project, name: str, entry: DeviceEntry, check: bool) -> Seen:
         with open_any(entry, state=project.state, cache=project.cache) as device:
             assert isinstance(device, Device)
             return Seen(name, survey(device, check))
-    except DeviceError as error:
+    except EdgewrightError as error:
         return Seen(name, None, error.what, error.remedy)
 
 

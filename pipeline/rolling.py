@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from device_agents.connect.base import Connection
 from device_agents.errors import DeviceBusy
@@ -21,6 +21,7 @@ from device_agents.farm.rollout.record import DeviceRollout, Record, Rollout, St
 from device_agents.farm.rollout.shipment import Shipment, send
 from device_agents.farm.rollout.told import ModelThere, ReleaseThere, survey
 from device_agents.farm.rollout.trial import SILENCE_S, Trial
+from device_agents.farm.trustkeys import Signer
 from edgewright.errors import EdgewrightError
 from pipeline.release.signing import user_signer
 from pipeline.table import plain
@@ -45,6 +46,7 @@ class UnderWay:
     tryout: Tryout
     parallel: int
     to_stderr: bool = False
+    _sign: Signer = field(default_factory=user_signer)
     _halt: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _open: dict[str, Connection] = field(default_factory=dict)
@@ -106,36 +108,53 @@ class UnderWay:
     def _on(self, name: str) -> dict[str, Any]:
         """What came of one device. Raises what keeps it from being tried."""
         entry, project = self.entries[name], self.tryout.project
-        with open_free(entry, state=project.state, cache=project.cache, sign=user_signer()) as device:
+        with open_free(entry, state=project.state, cache=project.cache, sign=self._sign) as device:
             self._open[name] = device.connection
             try:
                 assert isinstance(device, Device)
                 self._go_on()
-                there = survey(device, check=True).of(self._shipment.model)
-                before = there.running if there is not None else None
-                self.record.device(name, runs=before and before.version, before=before and before.version)
-                if before is not None and (before.digest, before.state) == (self._shipment.digest, "good"):
-                    return self._had(device, before)
+                there = self._there(name, device, check=True)
+                if there is not None and self._is_it(there.running):
+                    return self._had(device, there.running)
                 self.tryout.prepare(device)
                 sent = send(device, self._shipment, self.tryout.wait_s)
                 self.record.device(name, sent_bytes=sent)
                 self._go_on()
+                # Another rollout that was waited for may have left another release, or this one, or taken it for an old
+                # one that goes.
+                there = self._there(name, device)
+                if there is not None and self._is_it(there.running):
+                    return self._had(device, there.running)
+                if there is None or there.named(self._shipment.name) is None:
+                    send(device, self._shipment, self.tryout.wait_s)
                 return self._tried(name, device, there)
             finally:
                 self._open.pop(name, None)
+
+    def _there(self, name: str, device: Device, check: bool = False) -> ModelThere | None:
+        """The model's releases on a device, whose current one is noted."""
+        there = survey(device, check).of(self._shipment.model)
+        before = there.running if there is not None else None
+        self.record.device(name, runs=before and before.version, before=before and before.version)
+        return there
+
+    def _is_it(self, found: ReleaseThere | None) -> TypeGuard[ReleaseThere]:
+        """Whether this is the release, to stay there; it is known by its name where its state was lost."""
+        return found is not None and found.name == self._shipment.name and found.state != "trial"
 
     def _go_on(self) -> None:
         if self._stopped.is_set():
             raise Stopped("the rollout was stopped")
 
     def _had(self, device: Device, found: ReleaseThere) -> dict[str, Any]:
-        """It is current there already; damaged files are sent again."""
+        """It is current there already; damaged files are sent again, and signatures that the device doesn't trust."""
         why = "it was there"
-        if found.damaged:
+        if found.damaged or device.trust.any:
             send(device, self._shipment, self.tryout.wait_s)
+        if found.damaged:
             why = f"it was there, damaged, and was mended: {', '.join(found.damaged[:3])}"
         self.tryout.prepare(device)
-        return {"state": "good", "why": why, "runs": found.version, "answers": self.tryout.answers(device)}
+        return {"state": "good", "why": why, "runs": self._shipment.version, "answers": self.tryout.answers(device)}
 
     def _tried(self, name: str, device: Device, there: ModelThere | None) -> dict[str, Any]:
         """Switched to, looked at, and kept or left."""

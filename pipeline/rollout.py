@@ -102,10 +102,16 @@ def rollout(asked: Asked, as_json: bool = False) -> int:
     """The task's body; the exit status. Raises EdgewrightError where nothing was begun."""
     project = Project.here()
     take_up(project)
+    if asked.resume and (asked.devices or asked.canary or asked.waves != DEFAULT):
+        raise BadArgument(
+            "A rollout that is gone on with has its devices and waves already",
+            where="--resume",
+            remedy="leave --devices, --canary and --waves out; or leave --resume out, to begin another rollout",
+        )
     before = _unfinished(project, asked) if asked.resume else None
     if asked.release is None and before is None:
         raise BadArgument("No release was named", where="--release", remedy="./inv rollout --release releases/NAME ...")
-    folder = Path(asked.release).expanduser() if asked.release else Path(before.release.path)  # type: ignore[union-attr]
+    folder = Path(asked.release).expanduser() if asked.release else _where_it_was(before)
     shipment, told = verified(folder, asked.trust)
     if before is not None and before.release.digest != shipment.digest:
         raise BadArgument(
@@ -122,15 +128,15 @@ def rollout(asked: Asked, as_json: bool = False) -> int:
     fresh: dict[str, Any] = {
         "status": "running",
         "finished": None,
+        "release": begun.release.model_copy(update={"path": str(shipment.folder.resolve())}),
         "slower": slower,
         "budget_s": budget_s,
         "devices": {name: DeviceRollout() for name in entries},
     }
     tryout = Tryout(project, read_target(told.target, project.root), shipment, told.devices, slower, budget_s)
-    under_way = UnderWay(
-        Record(project.state, begun.model_copy(update=fresh)), entries, tryout, asked.parallel, to_stderr=as_json
-    )
-    ended = under_way.run()
+    with records.alone(project.state, begun.id):
+        record = Record(project.state, begun.model_copy(update=fresh))
+        ended = UnderWay(record, entries, tryout, asked.parallel, to_stderr=as_json).run()
     if as_json:
         print(json.dumps(ended.written(), indent=2, sort_keys=True))
     return STATUSES[ended.status]
@@ -167,6 +173,19 @@ def _unfinished(project: Project, asked: Asked) -> Rollout:
         with suppress(OSError):
             digest = sha256_file(Path(asked.release).expanduser() / SUMS)
     return records.unfinished(project.state, digest)
+
+
+def _where_it_was(before: Rollout | None) -> Path:
+    """The release's folder when the rollout began. Raises BadArgument where there is no such rollout, or no folder."""
+    assert before is not None
+    folder = Path(before.release.path)
+    if not folder.is_dir():
+        raise BadArgument(
+            "The release is no longer where it was when the rollout began",
+            where=str(folder),
+            remedy="say where it is now: ./inv rollout --resume --release DIR",
+        )
+    return folder
 
 
 def _new(shipment: Shipment, told: ReleaseManifest, order: list[list[str]]) -> Rollout:

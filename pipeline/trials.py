@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,8 +85,17 @@ class Tryout:
         name = self.shipment.manifest.runtime
         return next((one for one in self.target.runtime if one.name == name), None)
 
+    @cached_property
+    def sample(self) -> Sample:
+        """What it is asked, and what it must answer."""
+        return Sample.read(self.shipment.folder)
+
     def prepare(self, device: Device) -> None:
-        """Has the runtime on the device before anything is switched. Raises RuntimeUnavailable, NoRoom, LinkLost."""
+        """Has the sample here and the runtime on the device before anything is switched.
+
+        Raises RuntimeUnavailable, NoRoom, LinkLost, and what Sample.read does.
+        """
+        _ = self.sample  # read once, whatever becomes of its folder meanwhile
         runtime = self.runtime
         device.prepare(self.shipment.manifest.runtime, runtime.source if runtime else "wheel")
 
@@ -93,7 +103,7 @@ class Tryout:
         """Asks the current release its sample; how far off it was, in words. Raises WrongAnswer, and what ask does."""
         import numpy as np
 
-        manifest, sample = self.shipment.manifest, Sample.read(self.shipment.folder)
+        manifest, sample = self.shipment.manifest, self.sample
         where = f"{device.root}/{self.shipment.path}"
         with tempfile.TemporaryDirectory(prefix="edgewright-trial-") as temporary:
             samples, answer = Path(temporary, "sample.npz"), Path(temporary, "answer.npy")
@@ -206,6 +216,9 @@ class Tryout:
     def _beside(self, device: Device, report: Report, looker: Looker) -> Timed:
         if not looker.looked:
             looker.look(report.results)  # the job's time may have left none
+        if error := report.results[0]["error"]:
+            # It is damaged, or the device came to trust keys after it; nothing was found against the new one.
+            return Timed(f"not judged: the release before can't be run any more: {error}", report.id)
         old, now = (latency(result) for result in report.results)
         ratio = looker.ratio
         if old is None or now is None or ratio is None:

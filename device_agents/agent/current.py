@@ -13,7 +13,7 @@ import os
 import shutil
 from typing import List, Optional
 
-from .releases import CURRENT, FAILED, PREVIOUS, STATE, State, pointed, state_of
+from .releases import CURRENT, FAILED, PREVIOUS, STATE, State, pointed, read, state_of
 
 # Stands for the release before while another is on trial: renamed, it becomes `previous`, or `current` again.
 _BACK = ".back"
@@ -63,7 +63,7 @@ def back(folder: str, why: str, stamp: State) -> Optional[str]:
     """
     name = pointed(folder, CURRENT)
     assert name is not None
-    tried = state_of(folder, name)
+    tried = state_of(folder, name) or read(os.path.join(folder, name, _GOOD))
     with contextlib.suppress(OSError):  # a full disk: the reason is lost, the way back isn't
         write(os.path.join(folder, FAILED), dict(tried, name=name, why=why[:2000], **stamp))
     before = tried.get("before")
@@ -85,8 +85,10 @@ def settle(folder: str, stamp: State, why: str = DIED) -> Optional[str]:
     why: it was on trial no longer. Raises OSError.
     """
     name = pointed(folder, CURRENT)
-    state = state_of(folder, name).get("state") if name is not None else None
-    if state == "trial":
+    # A state that was lost ends no trial: until it is kept, what takes its state's place lies there.
+    good = os.path.join(folder, name or "", _GOOD)
+    on_trial = name is not None and (state_of(folder, name).get("state") == "trial" or os.path.exists(good))
+    if on_trial:
         back(folder, why, stamp)
     elif name is not None:
         _remember(folder, name)
@@ -100,7 +102,7 @@ def settle(folder: str, stamp: State, why: str = DIED) -> Optional[str]:
         elif left.endswith(".part"):
             forget(os.path.join(folder, left))
     _forget_dangling(folder)
-    return name if state == "trial" else None
+    return name if on_trial else None
 
 
 def _remember(folder: str, name: str) -> None:

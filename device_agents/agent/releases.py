@@ -11,10 +11,13 @@ import os
 import re
 from typing import Any, Dict, List, Optional
 
+from .bundle import Refused as Refused
 from .digest import sha256_of
 
 FOLDER = "releases"
 SUMS, SIGNATURE, STATE, FAILED = "SHA256SUMS", "signature.json", "state.json", "failed.json"
+MANIFEST = "model/manifest.json"
+"""What the agent loads the model by: a bundle's manifest, named by the bundle's digest."""
 CURRENT, PREVIOUS = "current", "previous"
 DIGITS = 12
 """Of the digest of SHA256SUMS, which names a release's content, in its folder's name."""
@@ -24,10 +27,6 @@ _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 
 State = Dict[str, Any]
-
-
-class Refused(Exception):
-    """A release is not what it says, or can't lie here; str() says why."""
 
 
 def folder_of(root: str, model: str) -> str:
@@ -56,9 +55,16 @@ def listed(text: str) -> Dict[str, str]:
     return found
 
 
-def on_device(sums: Dict[str, str]) -> Dict[str, str]:
-    """Those of a release's files that a device gets."""
-    return {path: digest for path, digest in sums.items() if not path.startswith(_LEFT_OUT)}
+def on_device(text: str, told: State) -> Dict[str, str]:
+    """{path: digest} of a release's files that a device gets, but SHA256SUMS, whose text this is. Raises Refused.
+
+    told: digests of what isn't listed there, where they are known: "signature" (signature.json), "bundle" (MANIFEST).
+    """
+    found = {path: digest for path, digest in listed(text).items() if not path.startswith(_LEFT_OUT)}
+    for path, key in ((SIGNATURE, "signature"), (MANIFEST, "bundle")):
+        if key in told:
+            found[path] = told[key]
+    return found
 
 
 def pointed(folder: str, link: str) -> Optional[str]:
@@ -81,31 +87,32 @@ def read(path: str) -> State:
 
 
 def state_of(folder: str, name: str) -> State:
-    """What is known of a release: "state" (staged, trial, good), "version", "digest", "bundle", "before", "when" and
-    by whom ("who", "host"); {} where nothing is.
+    """What is known of a release: "state" (staged, trial, good), "version", "digest", "signature", "bundle", "before",
+    "when" and by whom ("who", "host"); {} where nothing is.
     """
     return read(os.path.join(folder, name, STATE))
 
 
-def damaged(release: str, digest: str) -> List[str]:
-    """The files that are missing or not what the release's SHA256SUMS says; that itself, held against `digest`, first.
+def damaged(release: str, told: State) -> List[str]:
+    """The files that are missing or not what the release's SHA256SUMS says; that itself, held against a digest, first.
 
-    Raises OSError where the device can't read at all.
+    told: that "digest", and what on_device takes. What can't be read (a worn card) is damaged too.
     """
     try:
-        if sha256_of(os.path.join(release, SUMS)) != digest:
+        if sha256_of(os.path.join(release, SUMS)) != told.get("digest"):
             return [SUMS]
         with open(os.path.join(release, SUMS), encoding="utf-8") as stream:
-            sums = on_device(listed(stream.read()))
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError, Refused):
+            sums = on_device(stream.read(), told)
+    except (OSError, UnicodeDecodeError, Refused):
         return [SUMS]
-    return [path for path, wanted in sorted(sums.items()) if not _is(os.path.join(release, path), wanted)]
+    return [path for path, wanted in sorted(sums.items()) if not has(os.path.join(release, path), wanted)]
 
 
-def _is(path: str, digest: str) -> bool:
+def has(path: str, digest: str) -> bool:
+    """Whether a file can be read, and is that."""
     try:
         return sha256_of(path) == digest
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except OSError:
         return False
 
 
@@ -131,7 +138,7 @@ def survey(root: str, check: bool = False) -> List[Dict[str, Any]]:
                 continue
             if os.path.isdir(os.path.join(folder, name)):
                 state = state_of(folder, name)
-                wrong = damaged(os.path.join(folder, name), str(state.get("digest"))) if check else None
+                wrong = damaged(os.path.join(folder, name), state) if check else None
                 releases.append(dict(state, name=name, damaged=wrong))
         found.append(
             {

@@ -7,11 +7,10 @@ import posixpath
 import shutil
 from typing import Any, Dict, List, Tuple
 
-from . import current, dsse, releases
-from .digest import sha256_of
-from .releases import SIGNATURE, STATE, SUMS, State
+from . import current, dsse, releases, trust
+from .releases import CURRENT, MANIFEST, SIGNATURE, STATE, SUMS, Refused, State
 
-MANIFEST, BUNDLE_SIGNATURE = "manifest.json", "bundle.sig"
+_BUNDLE_SIGNATURE = "model/" + trust.SIGNATURE
 
 
 def stage(root: str, model: str, asked: Dict[str, str], stamp: State) -> Dict[str, Any]:
@@ -20,12 +19,14 @@ def stage(root: str, model: str, asked: Dict[str, str], stamp: State) -> Dict[st
     asked: "version"; "digest", "signature": SHA-256 of the release's SHA256SUMS and signature.json; "bundle": digest of
     the bundle in `model/`. Returns {"name", "missing": paths that must be sent first, nothing was made then}. The
     folder appears by one rename, so it is whole or absent; of one that is there, damaged files are replaced, each by a
-    rename. Raises Refused; OSError. To be called under the lock of the releases.
+    rename, and so is a signature that this device doesn't trust. Raises Refused; OSError. To be called under the lock
+    of the releases.
     """
     folder = releases.folder_of(root, model)
     name = releases.name_of(asked["version"], asked["digest"])
     release = os.path.join(folder, name)
-    if not releases.damaged(release, asked["digest"]) and releases.state_of(folder, name):
+    known = releases.state_of(folder, name)
+    if known and not releases.damaged(release, asked) and _passes(check_signed, root, release):
         current.forget(_shelf(root, asked["digest"], SUMS))
         current.forget(_shelf(root, asked["signature"], SIGNATURE))
         return {"name": name, "missing": []}
@@ -36,11 +37,10 @@ def stage(root: str, model: str, asked: Dict[str, str], stamp: State) -> Dict[st
         wanted, missing = _filled(root, new, asked)
         if missing:
             return {"name": name, "missing": missing}
-        dsse.check(root, _read(os.path.join(new, SUMS)), _read(os.path.join(new, SIGNATURE)))
-        current.write(
-            os.path.join(new, STATE),
-            dict(stamp, state="staged", version=asked["version"], digest=asked["digest"], bundle=asked["bundle"]),
-        )
+        check_signed(root, new)
+        # What is current was found good once, also where its state was lost.
+        state = "good" if releases.pointed(folder, CURRENT) == name else "staged"
+        current.write(os.path.join(new, STATE), {**stamp, "state": state, **known, **asked})
         if os.path.isdir(release):
             _mend(new, release)
         else:
@@ -62,11 +62,7 @@ def _filled(root: str, new: str, asked: Dict[str, str]) -> Tuple[Dict[str, str],
     os.makedirs(os.path.join(new, "model"))
     if not _take([_shelf(root, asked["digest"], SUMS)], asked["digest"], os.path.join(new, SUMS)):
         return {}, [SUMS]
-    with open(os.path.join(new, SUMS), encoding="utf-8", errors="replace") as stream:
-        wanted = releases.on_device(releases.listed(stream.read()))
-    wanted[SIGNATURE] = asked["signature"]
-    # What the agent loads: a bundle, whose manifest is named by its digest.
-    wanted["model/" + MANIFEST] = asked["bundle"]
+    wanted = releases.on_device(_read(os.path.join(new, SUMS)).decode("utf-8", "replace"), asked)
     missing = []
     for path, digest in sorted(wanted.items()):
         places = [_shelf(root, digest, path)]
@@ -76,12 +72,32 @@ def _filled(root: str, new: str, asked: Dict[str, str]) -> Tuple[Dict[str, str],
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if not _take(places, digest, target):
             missing.append(path)
-    signed = os.path.join(bundle, BUNDLE_SIGNATURE)
+    signed = os.path.join(bundle, trust.SIGNATURE)
     if os.path.isfile(signed):
-        _copy(signed, os.path.join(new, "model", BUNDLE_SIGNATURE))
+        _copy(signed, os.path.join(new, _BUNDLE_SIGNATURE))
+    if MANIFEST not in missing and not _passes(_check_bundle, root, new):
+        missing.append(_BUNDLE_SIGNATURE)
     for place, _, _ in os.walk(new):
         current.sync(place)
     return dict(wanted, **{SUMS: asked["digest"]}), missing
+
+
+def check_signed(root: str, release: str) -> None:
+    """Where this device trusts keys: raises Refused unless they have signed the list of files, and the bundle too."""
+    dsse.check(root, _read(os.path.join(release, SUMS)), _read(os.path.join(release, SIGNATURE)))
+    _check_bundle(root, release)
+
+
+def _check_bundle(root: str, release: str) -> None:
+    trust.check(root, _read(os.path.join(release, MANIFEST)), os.path.join(release, _BUNDLE_SIGNATURE))
+
+
+def _passes(check: Any, root: str, release: str) -> bool:
+    try:
+        check(root, release)
+    except Refused:
+        return False
+    return True
 
 
 def _shelf(root: str, digest: str, path: str) -> str:
@@ -94,7 +110,7 @@ def _take(places: List[str], digest: str, target: str) -> bool:
     for place in places:
         if os.path.isfile(place):
             _copy(place, target)
-            if sha256_of(target) == digest:
+            if releases.has(target, digest):
                 current.sync(target)
                 return True
             os.unlink(target)
@@ -115,12 +131,10 @@ def _read(path: str) -> bytes:
 
 
 def _mend(new: str, release: str) -> None:
-    """Replaces the files of a release that lies there by those of `new`; its state stays where it has one."""
+    """Replaces the files of a release that lies there by those of `new`."""
     for place, _, names in os.walk(new):
         there = os.path.join(release, os.path.relpath(place, new))
         os.makedirs(there, exist_ok=True)
         for name in names:
-            if name == STATE and releases.read(os.path.join(release, STATE)):
-                continue
             os.replace(os.path.join(place, name), os.path.join(there, name))
         current.sync(there)

@@ -18,7 +18,7 @@ from . import current, releases, reserve
 from .lines import Lines
 from .lock import Busy, Lock
 from .releases import CURRENT, Refused, State
-from .stage import stage
+from .stage import check_signed, stage
 
 _GONE = "the host is gone"
 _LONGEST_LINE = 1 << 16
@@ -71,12 +71,12 @@ def trial(
     folder = releases.folder_of(root, model)
     with held(root, stamp, "rolling out %s %s" % (model, name), wait_s):
         current.settle(folder, stamp)
-        state = releases.state_of(folder, name)
         if releases.pointed(folder, CURRENT) == name:
             raise Refused("%s is current already" % name)
-        wrong = releases.damaged(os.path.join(folder, name), str(state.get("digest")))
+        wrong = releases.damaged(os.path.join(folder, name), releases.state_of(folder, name))
         if wrong:
             raise Refused("%s is not whole here: %s" % (name, ", ".join(wrong[:5])))
+        check_signed(root, os.path.join(folder, name))
         why = current.DIED
         try:
             out.write("switched", before=current.switch(folder, name, stamp))

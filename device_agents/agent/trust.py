@@ -67,8 +67,6 @@ def keys(root: str) -> Optional[Dict[str, Key]]:
     Raises BundleNotTrusted where the file is there and can't be relied on: nothing is taken then.
     """
     path = _path(root)
-    if not os.path.lexists(path):
-        return None
     try:
         with open(path, encoding="utf-8") as stream:
             if os.fstat(stream.fileno()).st_mode & 0o022:
@@ -76,6 +74,8 @@ def keys(root: str) -> Optional[Dict[str, Key]]:
             lines = [text for text in stream.read(_MOST_BYTES).splitlines() if text.strip()]
         found = [parsed(text) for text in lines]
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and not os.path.islink(path):
+            return None
         raise BundleNotTrusted(
             "the keys that this device trusts can't be read: %s: %s (next: ./inv devices.setup NAME --trust-no-key, "
             "then --trust-key FILE again)" % (path, error)

@@ -6,14 +6,15 @@ import getpass
 import json
 import os
 import sys
-from pathlib import Path
 
 from edgewright.errors import BadArgument
+from pipeline.release.places import typed
 from pipeline.table import plain
 
 
 def make_key(out: str | None, comment: str) -> None:
-    """Makes a signing key and says where its two halves lie. Raises KeyExists, KeyMissing, BadArgument."""
+    """Makes a signing key and says where its two halves lie. Raises KeyExists, KeyMissing, WrongPassphrase,
+    BadArgument."""
     from pipeline.release.keys import SigningKey, key_path, public_path, refuse_existing
 
     path = key_path(out)
@@ -32,16 +33,16 @@ def verify(folder: str, trust: str | None, device: str | None, as_json: bool) ->
     from pipeline.release.keys import trusted_keys
     from pipeline.release.verify import verify as verified
 
-    keys = trusted_keys(trust)
+    place, keys = typed(folder), trusted_keys(trust)
     told: list[str] = []
     if device is None:
-        findings = verified(Path(folder), keys, say=told.append)
+        findings = verified(place, keys, say=told.append)
     else:
         from pipeline.devices import open_named
 
         _, opened = open_named(device)
         with opened:
-            findings = verified(Path(folder), keys, opened, told.append)
+            findings = verified(place, keys, opened, told.append)
     if as_json:
         shown = [{"file": one.file, "problem": one.problem} for one in findings]
         whole = {"schema": "edgewright-verify/1", "ok": not findings, "said": told, "findings": shown}
@@ -60,11 +61,14 @@ def _new_passphrase() -> bytes:
     from pipeline.release.keys import PASSPHRASE
 
     if (given := os.environ.get(PASSPHRASE)) is not None:
-        return given.encode()
+        return os.fsencode(given)
     if not sys.stdin.isatty():
         return b""
-    first = getpass.getpass("  pass phrase (empty: none): ")
-    if first != getpass.getpass("  the same again: "):
+    try:
+        first, again = getpass.getpass("  pass phrase (empty: none): "), getpass.getpass("  the same again: ")
+    except EOFError:
+        raise BadArgument("No pass phrase was typed.", where="pass phrase", remedy=f"set {PASSPHRASE}") from None
+    if first != again:
         raise BadArgument("The two differ.", where="pass phrase", remedy="./inv release.key")
     return first.encode()
 

@@ -25,6 +25,11 @@ UNMEASURED = (
     "NOT MEASURED: no valid report of a real device stands behind this release. It was made with --allow-unmeasured."
 )
 _HEAD = ["device", "worth", "date", "p50 ms", "p90 ms", "load ms", "memory", "energy", "runtime", "kernel", "reports"]
+_TAKEN = {
+    "device": "on the device",
+    "stand-in": "not on such a device, but on one that stood in for it",
+    "host": "not on such a device, but on the machine that made it",
+}
 _UNSAID = "The recipe does not say."
 
 
@@ -129,9 +134,10 @@ def _licences(content: Content) -> list[str]:
 def _metric(found: Score | None) -> str:
     if found is None:
         return "None was taken."
-    where = "on the device" if found.where == "device" else "not on such a device, but on the machine that built it"
+    part = "the whole test part" if found.part == "test" else "a part of the training data that was held back"
     return (
-        f"{found.name} is {show_metric(found.name, found.value)} over {found.samples:,} samples, taken {where}. "
+        f"{found.name} is {show_metric(found.name, found.value)} over {found.samples:,} samples, {part}, "
+        f"taken {_TAKEN[found.where]}. "
         f"The floor is {show_metric(found.name, found.floor)}: nothing below it is shipped."
     )
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from device_agents.farm.figures import show_bytes, show_metric
 from edgewright.progress import for_stream
 from pipeline.keeping import on_stderr, write_told
 from pipeline.project import Project
 from pipeline.release.diff import Difference
+from pipeline.release.places import typed
 from pipeline.table import plain
 
 
@@ -26,7 +25,7 @@ def release(
     from pipeline.release.release import release as make
 
     project, opened = Project.here(), load_key(key)
-    folder = Path(out).expanduser() if out else None
+    folder = typed(out) if out else None
     made = make(project, model, target, version, folder, opened, allow_unmeasured, on_stderr, for_stream())
     told = made.manifest
     again = "" if made.new else ", there already, and equal"
@@ -54,7 +53,7 @@ def diff(a: str, b: str, json_file: str | None) -> Difference:
     from pipeline.release.diff import diff as compare
 
     with open_ledger(Project.here()) as ledger:
-        found = compare(Path(a).expanduser(), Path(b).expanduser(), ledger)
+        found = compare(typed(a), typed(b), ledger)
     print("\n".join(found.lines()))
     if json_file:
         write_told(json_file, found.to_json())
@@ -67,7 +66,7 @@ def prune(out: str | None, keep: int, remove: bool, json_file: str | None) -> No
     from pipeline.release.retention import prune as drop
 
     project = Project.here()
-    found = drop(Path(out).expanduser() if out else project.root / FOLDER, project.state, keep, remove)
+    found = drop(typed(out) if out else project.root / FOLDER, project.state, keep, remove)
     print("\n".join(found.lines()))
     if json_file:
         write_told(json_file, found.to_json())

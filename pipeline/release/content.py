@@ -34,6 +34,7 @@ class Content:
     """An accepted bundle on its way into a release. version: semantic; metric: as a person reads it, e.g. "top-1".
 
     classifies: whether the first output holds a score for each class (logits), else nothing is said of what it means.
+    on_host: (the metric over the test part, how many samples), taken on this machine where no device took it.
     """
 
     bundle: Bundle
@@ -43,6 +44,7 @@ class Content:
     metric: str
     classifies: bool = True
     about: About = field(default_factory=About)
+    on_host: tuple[float, int] | None = None
 
     @property
     def name(self) -> str:

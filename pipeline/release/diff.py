@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from device_agents.bundle import Tensor
 from device_agents.farm.figures import is_share, show_bytes, show_count, show_metric, show_ms, show_ratio
 from device_agents.farm.paired import Comparison, Ratio, compare, speedup
-from pipeline.release.manifest import ReleaseManifest, Signature, read
+from pipeline.release.manifest import ReleaseManifest, Score, Signature, read
 from pipeline.release.versions import Version
 from pipeline.table import aligned, plain
 
 if TYPE_CHECKING:
     from device_agents.farm.ledger.ledger import Ledger
 
+_PLACES = {"device": "on a device", "stand-in": "on a stand-in", "host": "where it was made"}
 _TENSOR = ("name", "dtype", "shape", "layout")
 """What of an input or output an app relies on; scale and zero point are read from preprocessing.json."""
 
@@ -45,15 +46,20 @@ class Difference:
     breaks: str
 
     @property
-    def demanded(self) -> str:
-        """The part of the version that must rise: "major" where the signature changed, else "minor or patch"."""
+    def demanded(self) -> str | None:
+        """The part of the version that must rise: "major" where the signature changed, else "minor or patch".
+
+        None where none must: of another model or target, and after a pre-release, which promises nothing.
+        """
+        if self.a.name != self.b.name or Version.parse(self.a.version).pre:
+            return None
         return "major" if self.changed else "minor or patch"
 
     def lines(self) -> list[str]:
         """What ./inv release.diff prints."""
         title = f"{plain(self.a.name)} {self.a.version}  >  {plain(self.b.name)} {self.b.version}"
         signature = "the same" if not self.changed else "; ".join(map(plain, self.changed))
-        rows = [*self.rows(), ("signature", "", "", signature), ("version", "", "", self._version())]
+        rows = [*self.rows(), *self._untimed(), ("signature", "", "", signature), ("version", "", "", self._version())]
         return [title, *aligned([("", "A", "B", "B beside A"), *rows])]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -66,7 +72,8 @@ class Difference:
                 rows.append((label, show_count(few), show_count(many), _percent(few, many)))
         if a.metric and b.metric and a.metric.name == b.metric.name:
             name, one, other = a.metric.name, a.metric.value, b.metric.value
-            rows.append((plain(name), show_metric(name, one), show_metric(name, other), _gained(name, other - one)))
+            said = _gained(name, other - one) + _taken_alike(a.metric, b.metric)
+            rows.append((plain(name), show_metric(name, one), show_metric(name, other), said))
         for timing in self.timings:
             was_ms, is_ms = f"{show_ms(timing.a_ms)} ms", f"{show_ms(timing.b_ms)} ms"
             rows.append((f"p50, {plain(timing.device)}", was_ms, is_ms, _timing(timing)))
@@ -91,7 +98,22 @@ class Difference:
     def _version(self) -> str:
         if self.breaks:
             return f"BREAKS THE RULE: {self.breaks}"
+        if self.a.name != self.b.name:
+            return "no rule: these are not two releases of one model and target"
+        if self.demanded is None:
+            return f"no part must rise: {self.a.version} is a pre-release, which promises nothing"
         return f"demanded: {self.demanded}; {self.b.version} holds that"
+
+    def _untimed(self) -> list[tuple[str, str, str, str]]:
+        """The row that says why there is no latency; none where there is."""
+        if self.timings:
+            return []
+        if self.a.bundle == self.b.bundle:
+            return [("p50", "-", "-", "the same bundle")]
+        if self.a.target != self.b.target:
+            return [("p50", "-", "-", "not comparable: other kinds of device")]
+        ways = f"./inv compare {self.a.bundle[:12]} {self.b.bundle[:12]}"
+        return [("p50", "-", "-", f"not known: no real device has valid figures of both ({ways} on one takes them)")]
 
 
 def diff(a: Path, b: Path, ledger: Ledger | None = None) -> Difference:
@@ -104,9 +126,11 @@ def between(a: ReleaseManifest, b: ReleaseManifest, ledger: Ledger | None = None
     changed = signature_changes(a.signature, b.signature)
     was, is_ = Version.parse(a.version), Version.parse(b.version)
     breaks = ""
-    if is_ <= was and a.bundle != b.bundle:
+    if a.name != b.name:
+        pass  # no rule holds between them
+    elif is_ <= was and a.bundle != b.bundle:
         breaks = f"{is_} does not come after {was}, and it is another model"
-    elif changed and is_.major <= was.major:
+    elif changed and is_.major <= was.major and not was.pre:
         breaks = f"the signature changed, which demands {was.next_major()} or later"
     return Difference(a, b, changed, _timings(a, b, ledger), breaks)
 
@@ -178,6 +202,14 @@ def _timing(one: Timing) -> str:
     if one.verdict is None:
         return f"{one.ratio.value:.2f}x the speed by figures of different sessions: no verdict"
     return f"{show_ratio(one.ratio)} {one.verdict}, side by side"
+
+
+def _taken_alike(a: Score, b: Score) -> str:
+    """What to add where two metrics were not taken over the same samples in the same kind of place."""
+    if (a.part, a.samples, a.where) == (b.part, b.samples, b.where):
+        return ""
+    one, other = (f"{x.samples:,} of the {x.part} part, {_PLACES[x.where]}" for x in (a, b))
+    return f", not taken alike: {one}; {other}"
 
 
 def _gained(metric: str, more: float) -> str:

@@ -69,6 +69,11 @@ class Evidence:
     unmeasured: bool = False
     commit: str | None = None
 
+    @property
+    def scored(self) -> Figures | None:
+        """The best device that took the metric; what is invalid is none."""
+        return next((one for one in self.devices if one.metric is not None and one.worth != "invalid"), None)
+
 
 def gather(ledger: Ledger, acceptance: Acceptance, metric: str) -> Evidence:
     """The evidence that an acceptance rests on: of its bundle, up to the report that it names, else up to its time.

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from device_agents.agent import trust
+from device_agents.foreign import WORD, printable
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_atomically
+from pipeline.release.places import typed, write_private
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -26,7 +28,8 @@ KEY = "EDGEWRIGHT_KEY"
 PASSPHRASE = "EDGEWRIGHT_KEY_PASSPHRASE"
 _DEFAULT = Path("~/.config/edgewright/release.key")
 _MAKE = "./inv release.key   (makes one; --key FILE or EDGEWRIGHT_KEY=FILE names another)"
-_ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+_PUBLIC = "name the .pub file that ./inv release.key writes beside a key"
+_PRIVATE, _ENCRYPTED = b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY"
 
 
 class KeyMissing(EdgewrightError):
@@ -89,11 +92,18 @@ class PublicKey:
         return cls(*trust.parsed(line))
 
     @classmethod
+    def _numbered(cls, number: int, line: str) -> PublicKey:
+        try:
+            return cls.parse(line)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from error
+
+    @classmethod
     def read(cls, path: Path) -> list[PublicKey]:
         """The keys of a file, one a line or more; "#" begins a comment. Raises KeyMissing, WrongKind."""
         try:
-            lines = path.expanduser().read_bytes()[: 1 << 20].decode().splitlines()
-            found = [cls.parse(line) for line in map(str.strip, lines) if line and not line.startswith("#")]
+            lines = enumerate(map(str.strip, typed(path).read_bytes()[: 1 << 20].decode().splitlines()), 1)
+            found = [cls._numbered(*one) for one in lines if one[1] and not one[1].startswith("#")]
             if not found:
                 raise ValueError("there is no key in it")
         except OSError as error:
@@ -103,9 +113,6 @@ class PublicKey:
         except ValueError as error:
             raise WrongKind(f"That is no file of public keys: {error}.", where=str(path), remedy=_PUBLIC) from error
         return found
-
-
-_PUBLIC = "name the .pub file that ./inv release.key writes beside a key"
 
 
 @dataclass(frozen=True)
@@ -139,33 +146,38 @@ class SigningKey:
 
         Raises KeyMissing, KeyUnprotected, NoPassphrase, WrongPassphrase, WrongKind.
         """
-        path = path.expanduser()
+        path = typed(path)
         data = _protected(path)
-        passphrase = _passphrase(path, environment) if data.lstrip().startswith(_ENCRYPTED) else None
-        return cls(_opened(data, passphrase, path), _comment(path))
+        passphrase = None if _bare(data) or _ENCRYPTED not in data else _passphrase(path, environment)
+        opened = cls(_opened(data, passphrase, path))
+        return cls(opened.private, _comment(path, opened.public))
 
     @classmethod
     def generate(cls, path: Path, passphrase: bytes, comment: str = "") -> SigningKey:
         """Makes a key, and writes it and its public line beside it (public_path); no pass phrase (b"") leaves the file
-        to its mode alone. Raises KeyExists, KeyMissing where it can't be written."""
+        to its mode alone. Raises KeyExists, WrongPassphrase, and KeyMissing where it can't be written."""
         from cryptography.hazmat.primitives import serialization
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-        path = path.expanduser()
+        path = typed(path)
         refuse_existing(path)
         private = Ed25519PrivateKey.generate()
-        data = private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption(),
-        )
-        made = cls(private, " ".join(comment.split()))
+        guard = serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption()
+        try:
+            data = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, guard)
+        except ValueError as error:
+            raise WrongPassphrase(
+                f"No key can be put under that pass phrase: {error}.", where=str(path), remedy="take a shorter one"
+            ) from error
+        made = cls(private, printable(" ".join(comment.split()), WORD))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            # Private from its first byte on, and never over another file.
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-                stream.write(data)
-            write_atomically(public_path(path), f"{made.public_key.line}\n".encode())
+            write_private(path, data)
+            try:
+                write_atomically(public_path(path), f"{made.public_key.line}\n".encode())
+            except OSError:
+                path.unlink()  # half a key would only be in the way of the next one
+                raise
         except OSError as error:
             raise KeyMissing(
                 f"The key can't be written: {error.strerror or error}.",
@@ -193,7 +205,7 @@ def refuse_existing(path: Path) -> None:
 
 def key_path(given: str | None, environment: Mapping[str, str] = os.environ) -> Path:
     """The private key's file: as given (--key), else EDGEWRIGHT_KEY, else ~/.config/edgewright/release.key."""
-    return Path(given or environment.get(KEY) or _DEFAULT).expanduser()
+    return typed(given or environment.get(KEY) or _DEFAULT)
 
 
 def load_key(given: str | None, environment: Mapping[str, str] = os.environ) -> SigningKey:
@@ -218,7 +230,7 @@ def _protected(path: Path) -> bytes:
         raise KeyMissing(
             f"There is no key to sign with: {error.strerror or error}.", where=str(path), remedy=_MAKE
         ) from error
-    if data.lstrip().startswith(_ENCRYPTED) or not _is_private(data):
+    if not _bare(data):
         return data
     if found.st_uid != os.geteuid():
         raise KeyUnprotected(
@@ -235,8 +247,9 @@ def _protected(path: Path) -> bytes:
     return data
 
 
-def _is_private(data: bytes) -> bool:
-    return b"PRIVATE KEY-----" in data[:200]
+def _bare(data: bytes) -> bool:
+    """Whether a private key without a pass phrase is in it, whatever text stands before it: openssl writes some."""
+    return _PRIVATE in data.replace(_ENCRYPTED, b"")
 
 
 def _opened(data: bytes, passphrase: bytes | None, path: Path) -> Ed25519PrivateKey:
@@ -265,19 +278,22 @@ def _opened(data: bytes, passphrase: bytes | None, path: Path) -> Ed25519Private
 
 def _passphrase(path: Path, environment: Mapping[str, str]) -> bytes:
     if (given := environment.get(PASSPHRASE)) is not None:
-        return given.encode()
+        return os.fsencode(given)
     if not sys.stdin.isatty():
         raise NoPassphrase(
             "The key has a pass phrase, and nobody is there to type it.", where=str(path), remedy=f"set {PASSPHRASE}"
         )
     from getpass import getpass
 
-    return getpass(f"  pass phrase of {path}: ").encode()
-
-
-def _comment(path: Path) -> str:
-    """Of the public line that lies beside the key, where one does."""
     try:
-        return PublicKey.read(public_path(path))[0].comment
+        return getpass(f"  pass phrase of {path}: ").encode()
+    except EOFError:
+        raise NoPassphrase("No pass phrase was typed.", where=str(path), remedy=f"set {PASSPHRASE}") from None
+
+
+def _comment(path: Path, public: bytes) -> str:
+    """Of the public line that lies beside the key, where one does and it is this key's."""
+    try:
+        return next((one.comment for one in PublicKey.read(public_path(path)) if one.public == public), "")
     except EdgewrightError:
         return ""

@@ -41,13 +41,16 @@ class Signature(_Strict):
 
 
 class Score(_Strict):
-    """The model's metric. where: "device", on the whole test part; "host", on the validation part by the machine that
-    built it, or on the test part by one that stood in."""
+    """The model's metric, over the whole test part or, where none was taken of it, the check step's on validation.
+
+    where: "device", a real one; "stand-in", a machine in its place; "host", the one that built or released the bundle.
+    """
 
     name: str
     value: float
     samples: int
-    where: Literal["device", "host"]
+    where: Literal["device", "stand-in", "host"]
+    part: Literal["test", "validation"] = "test"
     floor: float
 
 
@@ -127,19 +130,23 @@ def signature_of(bundle: Manifest) -> Signature:
 
 
 def score(content: Content, floor: float) -> Score | None:
-    """The metric from the best device that took it, else from the check step; None where neither did."""
-    for device in content.evidence.devices:
-        if device.metric is not None and device.worth != "invalid":
-            name, value, samples = device.metric
-            where: Literal["device", "host"] = "device" if device.worth == "valid" else "host"
-            return Score(name=name, value=value, samples=samples, where=where, floor=floor)
+    """The metric from the best device that took it, else from this machine over the same samples, else from the check
+    step; None where none did."""
+    device = content.evidence.scored
+    if device is not None and device.metric is not None:
+        name, value, samples = device.metric
+        where: Literal["device", "stand-in"] = "device" if device.worth == "valid" else "stand-in"
+        return Score(name=name, value=value, samples=samples, where=where, floor=floor)
+    if content.on_host is not None:
+        value, samples = content.on_host
+        return Score(name=content.metric, value=value, samples=samples, where="host", floor=floor)
     bundle = content.bundle.manifest
     check = bundle.origin.get("check") or {}
     checked = check.get(f"metric_{bundle.precision}", check.get("metric_float"))
     if checked is None:
         return None
     samples, rounded = int(check.get("samples") or 0), float(f"{checked:.6g}")
-    return Score(name=content.metric, value=rounded, samples=samples, where="host", floor=floor)
+    return Score(name=content.metric, value=rounded, samples=samples, where="host", part="validation", floor=floor)
 
 
 def read(folder: Path) -> ReleaseManifest:

@@ -17,6 +17,7 @@ from edgewright.errors import EdgewrightError
 from edgewright.files import sha256_file
 from pipeline.project import Project
 from pipeline.release import manifest as manifests
+from pipeline.release.errors import NoRelease
 from targets.schema import Runtime, read_target
 
 if TYPE_CHECKING:
@@ -79,16 +80,26 @@ class Sample:
 
     @classmethod
     def read(cls, release: Path) -> Sample:
-        """Of a verified release."""
+        """Of a verified release. Raises NoRelease where its maker has erred."""
         import numpy as np
 
         folder = release / "sample"
-        told = json.loads((folder / "sample.json").read_bytes())
 
         def arrays(part: str) -> dict[str, Array]:
             return {one["name"]: np.load(folder / Path(one["file"]).name, allow_pickle=False) for one in told[part]}
 
-        return cls(arrays("inputs"), arrays("outputs"), float(told["tolerance"]))
+        try:
+            told = json.loads((folder / "sample.json").read_bytes())
+            found = cls(arrays("inputs"), arrays("outputs"), float(told["tolerance"]))
+            if len(found.inputs) != 1 or not found.expected:
+                raise ValueError("it has not one input and an output")
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
+            raise NoRelease(
+                f"The release's sample can't be read ({type(error).__name__}: {error}).",
+                where=str(folder),
+                remedy="ask who made the release: it is signed as it is",
+            ) from error
+        return found
 
     def asked(self, manifest: Manifest) -> dict[str, Array]:
         """The arrays of an .npz that asks for it, as evaluation data has them: channels first, floats dequantised. The

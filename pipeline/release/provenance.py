@@ -9,11 +9,17 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgewright.files import pretty_json, sha256_bytes
+from edgewright.files import pretty_json, sha256_bytes, sha256_file
+from models.data import SHIPPED
+from pipeline import data
 from pipeline.release.content import Content
 from pipeline.release.history import Made
+from pipeline.steps.base import DataSpec
+
+if TYPE_CHECKING:
+    from pipeline.recipe import Recipe
 
 FILE = "provenance.json"
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -34,6 +40,23 @@ class Source:
     data_digest: str | None
     weights: str | None = None
     weights_sha256: str | None = None
+
+
+def source_of(recipe: Recipe) -> Source:
+    """What a recipe brings, read from its file, its data set and its weights."""
+    name = f"{recipe.name}.toml"
+    digest = None
+    if recipe.data in SHIPPED:
+        digest = str(data.digest(DataSpec(name=recipe.data, arguments=recipe.data_arguments), recipe.folder)["digest"])
+    weights = recipe.folder / recipe.weights if recipe.weights else None
+    return Source(
+        name,
+        (recipe.folder / name).read_bytes(),
+        recipe.data,
+        digest,
+        recipe.weights,
+        sha256_file(weights) if weights else None,
+    )
 
 
 def provenance(content: Content, files: Mapping[str, str], source: Source, steps: Sequence[Made]) -> bytes:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,29 @@ from edgewright.errors import BadArgument
 from edgewright.files import sha256_file
 from pipeline.release import checksums
 from pipeline.release.errors import NotWritten
-from pipeline.release.versions import Known, known
+from pipeline.release.versions import Known, doubtful, known
 
 ROLLOUTS = "rollouts"
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """go: releases that are, or would be, removed; stay: the others, each with why. done: whether they are gone."""
+    """go: releases that are, or would be, removed; stay: the others, each with why. done: whether they are gone.
+
+    doubtful: folders that are called like releases and can't be read as such; they stay.
+    """
 
     go: list[Known]
     stay: list[tuple[Known, str]]
     done: bool
+    doubtful: Sequence[Path] = ()
 
     def lines(self) -> list[str]:
         """What ./inv release.prune prints."""
         word = "removed" if self.done else "would go"
         lines = [f"  {word:<10} {one.folder.name}" for one in self.go]
         lines += [f"  {'stays':<10} {one.folder.name}  ({why})" for one, why in self.stay]
+        lines += [f"  {'stays':<10} {one.name}  (no release that can be read)" for one in self.doubtful]
         if self.go and not self.done:
             lines.append("  nothing was removed: type it again with --remove")
         return lines or ["  no releases there"]
@@ -40,13 +44,14 @@ class Pruned:
     def to_json(self) -> dict[str, Any]:
         """The same as one JSON object."""
         stay = [{"release": one.folder.name, "why": why} for one, why in self.stay]
+        stay += [{"release": one.name, "why": "no release that can be read"} for one in self.doubtful]
         return {"schema": "edgewright-prune/1", "done": self.done, "go": [x.folder.name for x in self.go], "stay": stay}
 
 
 def prune(releases: Path, state: Path, keep: int, remove: bool = False) -> Pruned:
     """Drops all but the newest `keep` of each model, target and major version. remove: else nothing is touched.
 
-    state: the project's, whose rollouts name what is installed. Raises BadArgument, NotWritten.
+    state: the project's, whose rollouts name what is installed. Raises BadArgument, NoRelease, NotWritten.
     """
     if keep < 1:
         raise BadArgument(f"{keep} releases can't be kept", where="--keep", remedy="--keep 3 keeps the newest three")
@@ -63,10 +68,11 @@ def prune(releases: Path, state: Path, keep: int, remove: bool = False) -> Prune
             else:
                 go.append(one)
         stay += [(one, f"one of the newest {keep} of version {major}") for one in found[-keep:]]
+    doubted = doubtful(releases)
     if remove:
         for one in go:
             _remove(one.folder)
-    return Pruned(go, stay, remove)
+    return Pruned(go, stay, remove, doubted)
 
 
 def _sums(folder: Path) -> str:
@@ -106,7 +112,8 @@ def _remove(folder: Path) -> None:
     """Out of sight by one rename first: never half a release under its name."""
     try:
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as away:
-            shutil.move(folder, Path(away) / folder.name)
+            # No shutil.move: where a rename fails, that copies, and removes file by file.
+            folder.rename(Path(away) / folder.name)
     except OSError as error:
         raise NotWritten(
             f"The release can't be removed: {error.strerror or error}",

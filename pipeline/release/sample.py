@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,46 +38,46 @@ _HERE = {"onnxruntime": "onnxruntime", "litert": "litert", "torch": "torch"}
 _CPU = ("CPUExecutionProvider",)
 
 
-def draw(
-    project: Project,
-    plan: Plan,
-    bundle: Bundle,
-    bound: float,
-    note: Callable[[str], None],
-    progress: Progress | None = None,
-) -> Sample:
-    """The first evaluation sample that the bundle gets right, else the very first; with its answer on this machine.
+def evaluation(
+    project: Project, plan: Plan, bundle: Bundle, note: Callable[[str], None], progress: Progress | None = None
+) -> tuple[Array, Array]:
+    """The recipe's whole test part: x [N, ...], channels first, and y [N, ...]; made where the store lacks it.
 
-    plan: one whose `samples` node leaves the recipe's evaluation set, which is made where the store lacks it. bound:
-    the recipe's check.float_difference. Raises NoSample, and what loading the data does.
+    plan: one whose `samples` node leaves it. Raises NoSample, and what loading the data does.
     """
     import numpy as np
 
     try:
         with np.load(_evaluation(project, plan, note, progress or Silent()), allow_pickle=False) as archive:
-            x, y = archive["x"][:LOOKED_AT], archive["y"][:LOOKED_AT]
-    except (OSError, KeyError, ValueError) as error:
+            return archive["x"], archive["y"]
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _none(bundle, f"the evaluation samples can't be read: {error}") from error
-    return of(bundle, x, y, bound)
 
 
 def of(bundle: Bundle, x: Array, y: Array, bound: float) -> Sample:
-    """As `draw`, of given samples x [N, ...], channels first, with labels y [N]. Raises NoSample."""
+    """The first of the samples x [N, ...] with labels y [N] that the bundle gets right, else the very first; with its
+    answer on this machine. Only the first LOOKED_AT are tried. bound: the recipe's check.float_difference. Raises
+    NoSample."""
     import numpy as np
 
     labelled = y.ndim == 1 and np.issubdtype(y.dtype, np.integer)
-    places = range(len(x) if labelled else 1)
-    try:
-        with quiet():
-            runtime = _loaded(bundle)
-            tried = [_answered(runtime, bundle.manifest, x[place : place + 1]) for place in places]
-    except Exception as error:  # a runtime may raise anything
-        raise _none(bundle, f"the bundle does not run on this machine: {error}") from error
+    tried = list(_tried(bundle, x[: LOOKED_AT if labelled else 1]))
     right = [place for place, (_, outputs) in enumerate(tried) if labelled and _class(outputs) == y[place]]
     place = right[0] if right else 0
     inputs, outputs = tried[place]
     first = next(iter(outputs.values()))
+    if not np.isfinite(first).all():
+        raise _none(bundle, "the bundle answers it with what is no finite number")
     return Sample(inputs, outputs, int(y[place]) if labelled else None, tolerance(bundle.manifest, first, bound))
+
+
+def answered(bundle: Bundle, x: Array, progress: Progress) -> Iterator[dict[str, Array]]:
+    """The outputs by name, as the file has them, for one sample of x [N, ...] after the other. Raises NoSample."""
+    progress.start("metric", len(x))
+    for _, outputs in _tried(bundle, x):
+        progress.advance()
+        yield outputs
+    progress.finish()
 
 
 def tolerance(manifest: Manifest, expected: Array, bound: float) -> float:
@@ -161,6 +163,19 @@ def _loaded(bundle: Bundle) -> Runtime:
         )
     )
     return runtime
+
+
+def _tried(bundle: Bundle, x: Array) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """(inputs, outputs) by name of each sample in turn. Raises NoSample."""
+    try:
+        with quiet():  # what talks does so once, and progress is to be seen
+            runtime = _loaded(bundle)
+            first = _answered(runtime, bundle.manifest, x[:1])
+        yield first
+        for place in range(1, len(x)):
+            yield _answered(runtime, bundle.manifest, x[place : place + 1])
+    except Exception as error:  # a runtime may raise anything
+        raise _none(bundle, f"the bundle does not run on this machine: {error}") from error
 
 
 def _answered(runtime: Runtime, manifest: Manifest, x: Array) -> tuple[dict[str, Array], dict[str, Array]]:

@@ -14,6 +14,7 @@ from device_agents.agent.trust import SCHEMA, SIGNATURE, SIGNED
 from edgewright.files import pretty_json
 from pipeline.release import checksums
 from pipeline.release.keys import PublicKey, SigningKey, key_path
+from pipeline.release.places import is_there
 
 SUMS, ENVELOPE = checksums.FILE, checksums.SIGNATURE
 PAYLOAD_TYPE = "application/vnd.edgewright.sha256sums"
@@ -94,7 +95,7 @@ def user_signer(given: str | None = None) -> Callable[[bytes], bytes | None]:
         if not loaded:
             path = key_path(given)
             chosen = given is not None or path != key_path(None, {})
-            loaded.append(SigningKey.load(path) if chosen or path.exists() else None)
+            loaded.append(SigningKey.load(path) if chosen or is_there(path) else None)
         return bundle_signature(manifest, loaded[0]) if loaded[0] is not None else None
 
     return sign

@@ -21,6 +21,7 @@ from pipeline.release import processing, provenance
 from pipeline.release.errors import NoRelease
 from pipeline.release.keys import PublicKey
 from pipeline.release.manifest import ReleaseManifest
+from pipeline.release.places import is_folder
 from pipeline.release.signing import BUNDLE_SIGNATURE, ENVELOPE, SUMS, BadEnvelope, opened
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def verify(
     for nothing that was tampered with goes to a device. say: is told what was found in order. Raises NoRelease where
     there is no folder, and what a device raises.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise NoRelease("No release there.", where=str(folder), remedy="./inv release.verify RELEASE_FOLDER")
     there, findings = _walked(folder)
     payload, signed = _signed(folder, there, keys, say)
@@ -67,8 +68,8 @@ def verify(
             findings.append(Finding(path, "is missing"))
         elif path not in listed:
             findings.append(Finding(path, f"is not in {SUMS}"))
-        elif sha256_file(folder / path) != listed[path]:
-            findings.append(Finding(path, f"was changed: its digest is not the one in {SUMS}"))
+        elif (problem := _otherwise(folder / path, listed[path])) is not None:
+            findings.append(Finding(path, problem))
         else:
             whole[path] = listed[path]
     say(f"files      {len(whole)} of {len(listed)} as {SUMS} says")
@@ -83,11 +84,26 @@ def verify(
     return findings
 
 
+def _otherwise(path: Path, digest: str) -> str | None:
+    """What is wrong with a file that should have that SHA-256; None for nothing."""
+    try:
+        if sha256_file(path) == digest:
+            return None
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    return f"was changed: its digest is not the one in {SUMS}"
+
+
 def _walked(folder: Path) -> tuple[set[str], list[Finding]]:
     """Every plain file, relative to the folder; links and other things, which are never followed, are findings."""
     there: set[str] = set()
     findings: list[Finding] = []
-    for place, folders, files in os.walk(folder, followlinks=False):
+
+    def closed(error: OSError) -> None:
+        place = Path(error.filename).relative_to(folder).as_posix()
+        findings.append(Finding(place, f"can't be looked into: {error.strerror}"))
+
+    for place, folders, files in os.walk(folder, onerror=closed, followlinks=False):
         for name in [*folders, *files]:
             path = Path(place, name)
             relative = path.relative_to(folder).as_posix()
@@ -116,11 +132,16 @@ def _signed(
 ) -> tuple[bytes, list[Finding]]:
     """The list of digests that files are held against: the signed one, else what lies there."""
     missing = [Finding(name, "is missing") for name in (SUMS, ENVELOPE) if name not in there]
-    on_disk = _read(folder / SUMS) if SUMS in there else b""
+    try:
+        on_disk = _read(folder / SUMS) if SUMS in there else b""
+    except OSError as error:
+        on_disk, missing = b"", [*missing, Finding(SUMS, f"can't be read: {error.strerror}")]
     if ENVELOPE not in there:
         return on_disk, missing
     try:
         payload, key = opened(_read(folder / ENVELOPE), keys)
+    except OSError as error:
+        return on_disk, [*missing, Finding(ENVELOPE, f"can't be read: {error.strerror}")]
     except BadEnvelope as bad:
         return on_disk, [*missing, Finding(ENVELOPE, str(bad))]
     say(f"signature  by {key.keyid[:16]} {printable(key.comment, 100)}".rstrip())

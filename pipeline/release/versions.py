@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.release.errors import BadVersion, MajorDemanded, NoRelease
+from pipeline.release.places import is_folder
 
 if TYPE_CHECKING:
     from pipeline.release.manifest import ReleaseManifest
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 _NUMBER = r"(?:0|[1-9]\d*)"
 _PRE = rf"(?:{_NUMBER}|\d*[a-zA-Z-][0-9a-zA-Z-]*)"
 _VERSION = re.compile(rf"({_NUMBER})\.({_NUMBER})\.({_NUMBER})(?:-({_PRE}(?:\.{_PRE})*))?", re.ASCII)
+_CALLED = re.compile(rf"(.+?)-{_VERSION.pattern}", re.ASCII)
 _MOST = 64
 
 
@@ -69,24 +72,53 @@ class Known:
 def known(releases: Path, name: str | None = None) -> list[Known]:
     """The releases in a folder, by name and version, oldest version first; of one model and target where `name` says.
 
-    A folder that holds no readable release, or another one than it is called, is none.
+    A folder that holds no readable release, or another one than it is called, is none: `doubtful` finds it. Raises
+    NoRelease where the folder can't be looked into.
     """
+    every = [one for one in map(_read, _folders(releases)) if one is not None]
+    found = [one for one in every if one.folder.name == f"{one.manifest.name}-{one.version}"]
+    return sorted(
+        (one for one in found if name in (None, one.manifest.name)), key=lambda one: (one.manifest.name, one.version)
+    )
+
+
+def doubtful(releases: Path, name: str | None = None) -> list[Path]:
+    """Folders that are called as releases are (of one model and target where `name` says) and hold none that can be
+    read. Raises NoRelease."""
+    called = [(folder, _CALLED.fullmatch(folder.name)) for folder in _folders(releases)]
+    mine = [folder for folder, found in called if found and name in (None, found[1]) and is_folder(folder)]
+    return [folder for folder in mine if _read(folder) is None]
+
+
+def _read(folder: Path) -> Known | None:
     from pipeline.release.manifest import read
 
-    found = []
-    for folder in sorted(releases.iterdir()) if releases.is_dir() else ():
-        try:
-            manifest = read(folder)
-            version = Version.parse(manifest.version)
-        except (NoRelease, BadVersion):
-            continue
-        if folder.name == f"{manifest.name}-{version}" and name in (None, manifest.name):
-            found.append(Known(folder, version, manifest))
-    return sorted(found, key=lambda one: (one.manifest.name, one.version))
+    try:
+        manifest = read(folder)
+        return Known(folder, Version.parse(manifest.version), manifest)
+    except (NoRelease, BadVersion):
+        return None
 
 
-def check_next(version: Version, newest: Known | None, changed: list[str]) -> None:
-    """Whether `version` may follow the newest release. changed: what differs in the signature since, a line each.
+def _folders(releases: Path) -> list[Path]:
+    try:
+        return sorted(releases.iterdir()) if is_folder(releases) else []
+    except OSError as error:
+        raise NoRelease(
+            f"The releases there can't be looked at: {error.strerror}.",
+            where=str(releases),
+            remedy="see who owns that folder, or name another one: --out DIR",
+        ) from error
+
+
+def promised(earlier: Sequence[Known]) -> Known | None:
+    """The newest release that apps rely on: a pre-release promises nothing (semver.org, 9)."""
+    return next((one for one in reversed(earlier) if not one.version.pre), None)
+
+
+def check_next(version: Version, newest: Known | None, changed: list[str], since: Known | None = None) -> None:
+    """Whether `version` may follow the newest release. changed: what differs in the signature since the release
+    `since`, which is the newest one where it is left out; a line each.
 
     Raises BadVersion, MajorDemanded.
     """
@@ -98,9 +130,10 @@ def check_next(version: Version, newest: Known | None, changed: list[str]) -> No
             where=str(newest.folder.parent),
             remedy="give a greater version (or another folder: --out DIR)",
         )
-    if changed and version.major <= newest.version.major:
+    since = since or newest
+    if changed and version.major <= since.version.major:
         raise MajorDemanded(
-            f"An app of {newest.version} would break on {version}: " + "; ".join(changed),
-            where=str(newest.folder),
-            remedy=f"give a new major version: --version {newest.version.next_major()}",
+            f"An app of {since.version} would break on {version}: " + "; ".join(changed),
+            where=str(since.folder),
+            remedy=f"give a new major version: --version {since.version.next_major()}",
         )

@@ -58,6 +58,14 @@ def test_what_is_wrong_stands_under_the_rows() -> None:
     assert rows["e"] == ["e", "not", "asked"]
 
 
+def test_phone_by_adb_and_device_that_is_away_were_not_asked() -> None:
+    told = [one.to_json() for one in (seen(), Seen("phone"), Seen("e", problem="e can't be reached."))]
+    assert [(one["asked"], one["problem"]) for one in told] == [
+        (True, None), (False, None), (False, "e can't be reached."),
+    ]  # fmt: skip
+    assert told[0].keys() == told[1].keys() == told[2].keys()
+
+
 def test_first_release_that_failed_leaves_a_device_without_one() -> None:
     shown = lines([seen(current=None, previous=None, releases=[], failed=GOOD | {"why": "wrong"})])
     assert shown[1].split() == ["pi", "-", "-", "no", "release"] and "wrong" in shown[2]

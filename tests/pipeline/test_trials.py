@@ -113,6 +113,28 @@ def test_what_cannot_be_judged_is_said_and_held_against_nobody(tryout: Tryout, m
     assert timed(tryout, monkeypatch, 99.0, valid=False, problems=["it was hot"]) == "not judged: it was hot"
 
 
+def test_sample_is_read_before_anything_is_switched(tryout: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What becomes of its folder during a trial is no fault of the device."""
+    read: list[Path] = []
+    monkeypatch.setattr(trials.Sample, "read", lambda folder: read.append(folder))
+    device: Any = Asked()
+    device.prepare = lambda runtime, source: read.append(Path(runtime))
+    tryout.prepare(device)
+    assert read == [tryout.shipment.folder, Path("onnxruntime")]
+    assert tryout.sample is None and len(read) == 2
+
+
+def test_release_before_that_cannot_be_run_any_more_is_named(tryout: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = made.report(shapes=2)
+    for result, name in zip(found.results, ("before", "now"), strict=True):
+        result.update(name=name, blocks=blocks(10.0))
+    found.results[0].update(error="the model file on the device is corrupted", blocks=[])
+    monkeypatch.setattr(Tryout, "_measured", lambda *given: found)
+    monkeypatch.setattr(Tryout, "_manifest_of", lambda *given: tiny_manifest("old"))
+    said = tryout.latency(Asked(), BEFORE).said  # type: ignore[arg-type]
+    assert said == "not judged: the release before can't be run any more: the model file on the device is corrupted"
+
+
 def test_busy_device_still_tells_one_release_from_the_other(tryout: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     busy: dict[str, Any] = {"valid": False, "problems": ["others took 99% of the cores"]}
     with pytest.raises(TooSlow, match="the device was not fit: others took 99%"):

@@ -17,6 +17,14 @@ class RolloutBusy(DeviceError):
     """Another rollout is at work on the device."""
 
 
+class RolloutUnderWay(DeviceError):
+    """The same rollout is being gone on with by another process."""
+
+
+class ReleaseChanged(DeviceError):
+    """The release's folder on this machine is no longer what was checked when the rollout began."""
+
+
 class TrialLost(DeviceError):
     """The process that held a release on trial ended by itself; the device goes back to the release before."""
 

@@ -5,14 +5,16 @@ It says what was asked, and what came of it; where a device stands now is asked 
 
 from __future__ import annotations
 
+import fcntl
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable
+from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable, RolloutUnderWay
 from edgewright.files import pretty_json, write_atomically
 
 FOLDER = "rollouts"
@@ -115,11 +117,39 @@ class Record:
         try:
             write_atomically(self.path, pretty_json(self._rollout.written()))
         except OSError as error:
-            raise RecordNotWritten(
-                f"The rollout's record can't be written: {error.strerror or error}.",
-                where=str(self.path),
-                remedy="make room there, then ./inv rollout --resume; ./inv fleet says what runs where",
-            ) from error
+            raise _not_written(self.path, error) from error
+
+
+@contextmanager
+def alone(state: Path, id: str) -> Iterator[None]:
+    """One process at a time on this machine is at work on a rollout: a kernel lock, freed by the death of who holds it.
+
+    Raises RolloutUnderWay, RecordNotWritten.
+    """
+    path = state / FOLDER / f"{id}.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stream = path.open("a")
+    except OSError as error:
+        raise _not_written(path, error) from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RolloutUnderWay(
+                "This rollout is still under way, in another process on this machine.",
+                where=str(path),
+                remedy="wait for its end, or stop it with Ctrl-C; then ./inv rollout --resume",
+            ) from None
+        yield
+
+
+def _not_written(path: Path, error: OSError) -> RecordNotWritten:
+    return RecordNotWritten(
+        f"The rollout's record can't be written: {error.strerror or error}.",
+        where=str(path),
+        remedy="make room there, then ./inv rollout --resume; ./inv fleet says what runs where",
+    )
 
 
 def read(path: Path) -> Rollout:

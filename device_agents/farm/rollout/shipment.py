@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from device_agents.agent.releases import SIGNATURE, SUMS, name_of
+from device_agents.agent.releases import SIGNATURE, SUMS, Refused, listed, name_of
 from device_agents.agent.trust import SIGNATURE as BUNDLE_SIGNATURE
 from device_agents.bundle import MANIFEST, Manifest
 from device_agents.errors import PushFailed
 from device_agents.farm.device import Device
+from device_agents.farm.rollout.errors import ReleaseChanged
 from device_agents.farm.rollout.told import stage
 from edgewright.files import sha256_file
 
@@ -48,12 +49,12 @@ class Shipment:
 def send(device: Device, shipment: Shipment, wait_s: float = 0.0) -> int:
     """Puts a release on a device, beside the one that is current; the bytes that went over the link for it.
 
-    wait_s: for another rollout to end. Raises ReleaseRefused, RolloutBusy, BundleNotTrusted, NoRoom, PushFailed,
-    DeviceReserved, and what a connection raises.
+    wait_s: for another rollout to end. Raises ReleaseChanged, ReleaseRefused, RolloutBusy, BundleNotTrusted, NoRoom,
+    PushFailed, DeviceReserved, and what a connection raises.
     """
-    folder, sent = shipment.folder, 0
-    for name in (SUMS, SIGNATURE):
-        sent += _push(device, folder / name)
+    folder = shipment.folder
+    sums = _listed(shipment)
+    sent = _push(device, folder / SUMS, shipment.digest) + _push(device, folder / SIGNATURE)
     asked = {
         "model": shipment.model,
         "version": shipment.version,
@@ -70,10 +71,9 @@ def send(device: Device, shipment: Shipment, wait_s: float = 0.0) -> int:
         if any(path.startswith(_MODEL) for path in missing):
             sent += _send_bundle(device, shipment)
         for path in missing:
-            local = folder / path
-            # model/manifest.json goes with the bundle; what the release has not, the device can't ask for.
-            if local.is_file() and path != f"{_MODEL}{shipment.manifest.file}":
-                sent += _push(device, local)
+            # What of model/ isn't listed goes with the bundle; what the release has not, the device can't ask for.
+            if path in sums and path != f"{_MODEL}{shipment.manifest.file}":
+                sent += _push(device, folder / path, sums[path])
     raise PushFailed(
         f"A release could not be put together on {device.entry.name}: {', '.join(missing[:5])} did not arrive there.",
         where=str(folder),
@@ -81,10 +81,35 @@ def send(device: Device, shipment: Shipment, wait_s: float = 0.0) -> int:
     )
 
 
-def _push(device: Device, path: Path) -> int:
-    """The bytes sent of a file that goes to the device's shelf."""
-    digest = sha256_file(path)
+def _listed(shipment: Shipment) -> dict[str, str]:
+    """{path: digest} of the release's files. Raises ReleaseChanged."""
+    path = shipment.folder / SUMS
+    try:
+        return listed(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, Refused) as error:
+        raise _changed(path) from error
+
+
+def _push(device: Device, path: Path, wanted: str | None = None) -> int:
+    """The bytes sent of a file that goes to the device's shelf. wanted: its digest when it was checked.
+
+    Raises ReleaseChanged.
+    """
+    try:
+        digest = sha256_file(path)
+    except OSError as error:
+        raise _changed(path) from error
+    if wanted not in (None, digest):
+        raise _changed(path)
     return device.connection.push(path, f"{device.root}/data/{digest}{path.suffix}", digest)
+
+
+def _changed(path: Path) -> ReleaseChanged:
+    return ReleaseChanged(
+        "The release was changed while it was rolled out.",
+        where=str(path),
+        remedy="./inv release.verify DIR; once it is whole again: ./inv rollout --resume",
+    )
 
 
 def _send_bundle(device: Device, shipment: Shipment) -> int:
@@ -92,9 +117,13 @@ def _send_bundle(device: Device, shipment: Shipment) -> int:
     manifest = shipment.manifest
     with tempfile.TemporaryDirectory(prefix="edgewright-release-") as temporary:
         made = Path(temporary)
-        shutil.copyfile(shipment.folder / "model" / manifest.file, made / manifest.file)
+        model, signature = shipment.folder / "model" / manifest.file, shipment.folder / BUNDLE_SIGNATURE
         (made / MANIFEST).write_bytes(manifest.canonical())
-        if (signature := shipment.folder / BUNDLE_SIGNATURE).is_file():
-            shutil.copyfile(signature, made / BUNDLE_SIGNATURE)
+        try:
+            shutil.copyfile(model, made / manifest.file)
+            if signature.is_file():
+                shutil.copyfile(signature, made / BUNDLE_SIGNATURE)
+        except FileNotFoundError as error:
+            raise _changed(model) from error
         bundle = device.install(made)
     return device.installed[bundle.digest].sent

@@ -28,7 +28,7 @@ def write_aar(path: Path, content: Content, model_file: Path, names: Identifiers
         "R.txt": b"",
         "proguard.txt": _RULES,
         "classes.jar": jar_bytes(classes),
-        f"assets/{names.asset}.tflite": model_file,
+        f"assets/{names.asset}{model_file.suffix}": model_file,
     }
     if content.labels:
         members[f"assets/{names.asset}-labels.txt"] = labels_file(content.labels)

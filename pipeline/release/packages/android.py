@@ -33,6 +33,9 @@ def write(content: Content, model_file: Path, folder: Path, say: Say) -> list[st
         notes.append(f"wrapper {names.package}.{names.type}, compiled by {java.version(compiler)}")
     else:
         notes.append("no JDK here: the AAR holds resources only; the wrapper's source is in -sources.jar")
+    if model_file.suffix != ".tflite":
+        kept = f'androidResources {{ noCompress "{model_file.suffix[1:]}" }}'
+        notes.append(f"the app has to keep the model uncompressed: {kept}")
     given, _ = ends(content.bundle.manifest, content.classifies)
     if given.unknown:
         notes.append(f"left to the app: {', '.join(given.unknown)} (of the data set's pre-processing)")

@@ -7,6 +7,7 @@ its description is looked at, but nobody has asked it for a prediction.
 
 from __future__ import annotations
 
+import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,11 +30,28 @@ DATE = "com.github.apple.coremltools.conversion_date"
 _SPACE = uuid.UUID("6c8a1b0e-5b1f-5c5e-9b0c-3f1d0f1a7a52")
 """What the package's identifiers are derived from; Core ML's own tool draws them by chance."""
 _FOLDER = "com.apple.CoreML"
+_OTHERS = ("sklearn", "tensorflow", "torchao", "transformers")
+"""What coremltools imports where it is there, which takes longer than a conversion; only torch is converted from."""
 
 
 def convertible(manifest: Manifest) -> bool:
     """Whether there is a way from this bundle to Core ML."""
     return manifest.format in FORMATS
+
+
+def library() -> Any:
+    """coremltools, imported as if of its sources torch alone were there. Raises MissingExtra."""
+    from pipeline.export.quiet import quiet
+
+    hidden = [name for name in _OTHERS if name not in sys.modules]
+    with extra("apple", "a Core ML package"), quiet():
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: importing it fails
+        try:
+            import coremltools
+        finally:
+            for name in hidden:
+                del sys.modules[name]
+    return coremltools
 
 
 def takes_picture(given: Input) -> bool:
@@ -67,11 +85,10 @@ def write_mlpackage(content: Content, folder: Path) -> None:
 
 def _converted(content: Content, given: Input, gives: Output) -> Any:
     """coremltools' model, not yet saved."""
-    from pipeline.export.quiet import quiet
+    coremltools = library()
+    import torch
 
-    with extra("apple", "a Core ML package"), quiet():
-        import coremltools
-        import torch
+    from pipeline.export.quiet import quiet
 
     shape, picture = given.shape, takes_picture(given)
     dtype = torch.int32 if given.tokens else torch.float32
@@ -167,12 +184,10 @@ def _write(folder: Path, spec: bytes, weights: bytes) -> None:
 
 def _look_at(folder: Path, content: Content, given: Input, gives: Output) -> None:
     """Loads the package back; raises NotConverted where its description is not what was asked for."""
-    import coremltools
-
     from pipeline.export.quiet import quiet
 
     with quiet():
-        spec = coremltools.utils.load_spec(str(folder))
+        spec = library().utils.load_spec(str(folder))
     described = spec.description
     (entering,), leaving = described.input, {one.name: one for one in described.output}
     if takes_picture(given):

@@ -13,6 +13,10 @@ class NotPackaged(EdgewrightError):
     """A model that no wrapper can be written for: several inputs, an open shape, pre-processing that means nothing."""
 
 
+class MovingVersion(EdgewrightError):
+    """A version that Maven takes for one whose content changes."""
+
+
 class NotCompiled(EdgewrightError):
     """The JDK that is there does not compile the wrapper."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgewright.files import write_atomically
 from pipeline.release.content import Content
-from pipeline.release.packages.errors import NotPackaged
+from pipeline.release.packages.errors import MovingVersion
 from pipeline.release.packages.identifiers import Identifiers
 from pipeline.release.packages.templating import rendered
 
@@ -19,10 +19,10 @@ CHECKSUMS = ("md5", "sha1", "sha256")
 def write_repository(folder: Path, content: Content, names: Identifiers, files: Mapping[str, bytes]) -> None:
     """Writes the artifact and its POM below `folder`, each with its checksums, and maven-metadata.xml without a clock.
 
-    files: by what follows the version in their names, e.g. ".aar", "-sources.jar". Raises NotPackaged, OSError.
+    files: by what follows the version in their names, e.g. ".aar", "-sources.jar". Raises MovingVersion, OSError.
     """
     if content.version.upper().endswith("-SNAPSHOT"):
-        raise NotPackaged(
+        raise MovingVersion(
             f"{content.version} is a version that moves, to Maven: it would look for another layout",
             where="the release's version",
             remedy="--version with another ending, such as -rc.1",

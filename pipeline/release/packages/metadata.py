@@ -27,8 +27,9 @@ _COLOURS = {1: 2, 3: 1}  # ColorSpaceType by the number of channels: GRAYSCALE, 
 
 
 def ships(content: Content) -> bytes:
-    """The model file that a release for Android holds: the bundle's with metadata in it."""
-    return add_metadata(content.bundle.model_file.read_bytes(), content)
+    """The model file that a release for Android holds: the bundle's, a .tflite with metadata in it."""
+    data = content.bundle.model_file.read_bytes()
+    return add_metadata(data, content) if content.bundle.manifest.format == "tflite" else data
 
 
 def add_metadata(tflite: bytes, content: Content) -> bytes:
@@ -38,6 +39,7 @@ def add_metadata(tflite: bytes, content: Content) -> bytes:
     """
     from edgewright.extras import extra
 
+    words = described(content)
     with extra("tflite", "metadata in a .tflite file"):
         import numpy as np
         from ai_edge_litert import schema_py_generated as schema
@@ -50,7 +52,7 @@ def add_metadata(tflite: bytes, content: Content) -> bytes:
         if entry.name == NAME:
             model.buffers[entry.buffer].data = None
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(described(content), np.uint8)
+    buffer.data = np.frombuffer(words, np.uint8)
     entry.name, entry.buffer = NAME, len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*kept, entry]

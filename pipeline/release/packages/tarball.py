@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pipeline.release.archive import Members, write_tar_gz
@@ -9,8 +10,9 @@ from pipeline.release.content import Content
 
 
 def name(content: Content) -> str:
-    """What the tarball unpacks to, and is called without .tar.gz."""
-    return f"{content.name}-{content.version}"
+    """What the tarball unpacks to, and is called without .tar.gz: of characters that every system and shell takes."""
+    plain = re.sub(r"[^A-Za-z0-9+._-]+", "-", content.name).strip("+._-")
+    return f"{plain}-{content.version}"
 
 
 def write(path: Path, content: Content, example: Members, modes: dict[str, int]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from device_agents.agent import releases
-from device_agents.agent.stage import MANIFEST
 from edgewright.files import sha256_bytes
 
 STAMP = {"who": "ada", "host": "bench", "when": "2026-11-26T14:00:00Z"}
@@ -41,7 +40,7 @@ def send(root: Path, version: str, content: str = "") -> dict[str, str]:
             (data / f"{sha256_bytes(one)}{Path(path).suffix}").write_bytes(one)
     (data / f"{sha256_bytes(bundle)}.json").write_bytes(bundle)
     (shelf / "model.onnx").write_bytes(model)
-    (shelf / MANIFEST).write_bytes(bundle)
+    (shelf / "manifest.json").write_bytes(bundle)
     return {
         "version": version,
         "digest": sha256_bytes(sums),
@@ -66,7 +65,7 @@ def assert_usable(root: Path, first: bool) -> None:
         return
     state = releases.state_of(str(folder), "current")
     assert state["state"] in ("good", "trial")
-    assert releases.damaged(str(folder / "current"), state["digest"]) == []
+    assert releases.damaged(str(folder / "current"), state) == []
     assert (folder / "current" / "model" / "model.onnx").read_bytes().startswith(b"the model of")
 
 

@@ -85,6 +85,18 @@ def test_back_finds_the_release_before_also_without_the_link_that_was_laid_down(
     assert links(tmp_path) == ("1.0.0", None)
 
 
+@pytest.mark.parametrize("first", [True, False], ids=["first install", "update"])
+def test_release_on_trial_whose_state_was_lost_is_rolled_back(tmp_path: Path, first: bool) -> None:
+    if not first:
+        good(tmp_path, "1.0.0")
+    name = staged(tmp_path, "1.1.0")
+    current.switch(folder(tmp_path), name, STAMP)
+    (Path(folder(tmp_path)) / name / releases.STATE).write_text("")
+    (Path(folder(tmp_path)) / ".back").unlink(missing_ok=True)
+    assert current.settle(folder(tmp_path), STAMP) == name
+    assert links(tmp_path) == (None if first else "1.0.0", None) and not leftovers(tmp_path)
+
+
 def test_prune_keeps_current_and_previous(tmp_path: Path) -> None:
     for version in ("1.0.0", "1.1.0", "1.2.0"):
         good(tmp_path, version)

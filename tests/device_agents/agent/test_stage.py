@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import shutil
 from functools import partial
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.agent import dsse, releases, trust
+from device_agents.agent import current, dsse, releases, trust
+from device_agents.agent.digest import sha256_of
 from device_agents.agent.releases import Refused
 from device_agents.agent.stage import stage
 from edgewright.files import sha256_bytes
 from tests.device_agents.agent.released import MODEL, STAMP, killed_at, leftovers, send
+from tests.device_agents.signer import Signer
 
 
 def release(root: Path, asked: dict[str, str]) -> Path:
@@ -33,7 +36,7 @@ def test_stage_puts_together_what_a_device_needs(tmp_path: Path) -> None:
         "sample/input.npy", "signature.json", "state.json",
     ]  # fmt: skip
     assert sha256_bytes((there / "model" / "manifest.json").read_bytes()) == asked["bundle"]
-    assert releases.damaged(str(there), asked["digest"]) == []
+    assert releases.damaged(str(there), asked) == []
     assert releases.state_of(str(there.parent), there.name)["state"] == "staged"
     assert not leftovers(tmp_path) and not list((tmp_path / "data").iterdir())
     # The model takes its room once, and a job finds it on the shelf.
@@ -68,11 +71,11 @@ def test_stage_mends_a_damaged_release_and_leaves_its_state(tmp_path: Path) -> N
     (there / "state.json").write_text('{"state": "good"}')
     (there / "labels.txt").write_text("another")
     (there / "sample" / "input.npy").unlink()
-    assert releases.damaged(str(there), asked["digest"]) == ["labels.txt", "sample/input.npy"]
+    assert releases.damaged(str(there), asked) == ["labels.txt", "sample/input.npy"]
     send(tmp_path, "1.0.0")
     assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
-    assert releases.damaged(str(there), asked["digest"]) == []
-    assert releases.state_of(str(there.parent), there.name) == {"state": "good"}
+    assert releases.damaged(str(there), asked) == []
+    assert releases.state_of(str(there.parent), there.name) == {**STAMP, **asked, "state": "good"}
 
 
 def test_kill_before_any_step_of_staging_leaves_it_whole_or_absent(tmp_path: Path) -> None:
@@ -82,7 +85,7 @@ def test_kill_before_any_step_of_staging_leaves_it_whole_or_absent(tmp_path: Pat
         asked = send(root, "1.0.0")
         killed = killed_at(steps, partial(stage, str(root), MODEL, asked, STAMP))
         there = release(root, asked)
-        assert not there.exists() or releases.damaged(str(there), asked["digest"]) == []
+        assert not there.exists() or releases.damaged(str(there), asked) == []
         if not killed:
             break
         send(root, "1.0.0")
@@ -114,7 +117,7 @@ def test_stage_copies_where_the_disk_knows_no_second_names(tmp_path: Path, monke
 
     monkeypatch.setattr(os, "link", none)
     assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
-    assert releases.damaged(str(release(tmp_path, asked)), asked["digest"]) == []
+    assert releases.damaged(str(release(tmp_path, asked)), asked) == []
 
 
 @pytest.mark.parametrize("path", ["../keys", "/etc/passwd", "a//b", "a/./b", "a\x1b[2Jb", ""])
@@ -129,26 +132,21 @@ def test_models_whose_name_is_no_folder_are_refused(tmp_path: Path, model: str) 
         stage(str(tmp_path), model, send(tmp_path, "1.0.0"), STAMP)
 
 
-def _trusting(root: Path) -> object:
+def _trusting(root: Path) -> Signer:
     """A device that trusts one key; the key."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    key = Ed25519PrivateKey.generate()
-    trust.add(str(root), trust.line((key.public_key().public_bytes_raw(), "ours")))
+    key = Signer(str(root).encode())
+    trust.add(str(root), key.line)
     return key
 
 
-def _envelope(sums: bytes, key: object, kind: str = dsse.PAYLOAD_TYPE) -> bytes:
-    import json
-
-    public = key.public_key().public_bytes_raw()  # type: ignore[attr-defined]
+def _envelope(sums: bytes, key: Signer, kind: str = dsse.PAYLOAD_TYPE) -> bytes:
     signed = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(sums), sums)
-    signature = base64.b64encode(key.sign(signed)).decode()  # type: ignore[attr-defined]
+    signature = base64.b64encode(key.secret.sign(signed)).decode()
     return json.dumps(
         {
             "payload": base64.b64encode(sums).decode(),
             "payloadType": kind,
-            "signatures": [{"keyid": trust.keyid(public), "sig": signature}],
+            "signatures": [{"keyid": key.keyid, "sig": signature}],
         }
     ).encode()
 
@@ -156,13 +154,92 @@ def _envelope(sums: bytes, key: object, kind: str = dsse.PAYLOAD_TYPE) -> bytes:
 def test_device_that_trusts_keys_takes_only_a_release_that_they_signed(tmp_path: Path) -> None:
     asked = send(tmp_path, "1.0.0")
     key = _trusting(tmp_path)
+    # What loads the model will ask for the bundle's own signature.
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == ["model/bundle.sig"]
+    _sign_bundle(tmp_path, asked, key)
     with pytest.raises(Refused, match="signature"):
         stage(str(tmp_path), MODEL, asked, STAMP)
     assert not release(tmp_path, asked).exists() and not leftovers(tmp_path)
     sums = (tmp_path / "data" / asked["digest"]).read_bytes()
     envelope = _envelope(sums, key)
     (tmp_path / "data" / f"{sha256_bytes(envelope)}.json").write_bytes(envelope)
-    assert stage(str(tmp_path), MODEL, {**asked, "signature": sha256_bytes(envelope)}, STAMP)["missing"] == []
+    asked["signature"] = sha256_bytes(envelope)
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
+
+
+def _sign_bundle(root: Path, asked: dict[str, str], key: Signer) -> None:
+    """As a host sends it."""
+    shelf = root / "bundles" / asked["bundle"]
+    (shelf / "bundle.sig").write_bytes(key.signature((shelf / "manifest.json").read_bytes()))
+
+
+def test_release_that_was_there_before_keys_were_trusted_is_held_against_them(tmp_path: Path) -> None:
+    """Its files are whole; its two signatures are sent, and nothing else."""
+    asked = send(tmp_path, "1.0.0")
+    stage(str(tmp_path), MODEL, asked, STAMP)
+    there = release(tmp_path, asked)
+    key = _trusting(tmp_path)
+    send(tmp_path, "1.0.0")
+    _sign_bundle(tmp_path, asked, key)
+    with pytest.raises(Refused, match="its signature can't be read"):
+        stage(str(tmp_path), MODEL, asked, STAMP)
+    envelope = _envelope((there / "SHA256SUMS").read_bytes(), key)
+    (tmp_path / "data" / f"{sha256_bytes(envelope)}.json").write_bytes(envelope)
+    asked["signature"] = sha256_bytes(envelope)
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
+    assert (there / "signature.json").read_bytes() == envelope and (there / "model" / "bundle.sig").is_file()
+    assert releases.damaged(str(there), releases.state_of(str(there.parent), there.name)) == []
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
+
+
+def test_keys_that_cannot_be_read_take_no_release(tmp_path: Path) -> None:
+    asked = send(tmp_path, "1.0.0")
+    _sign_bundle(tmp_path, asked, _trusting(tmp_path))
+    (tmp_path / "trust" / "keys").write_text("damaged")
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == ["model/bundle.sig"]
+    with pytest.raises(Refused, match="can't be read"):
+        dsse.check(str(tmp_path), b"sums", b"{}")
+
+
+@pytest.mark.parametrize("path", ["model/manifest.json", "signature.json"])
+def test_file_that_the_list_does_not_name_is_mended_too(tmp_path: Path, path: str) -> None:
+    """A device loads the model by the one, and the release is shown to be the owner's by the other."""
+    asked = send(tmp_path, "1.0.0")
+    stage(str(tmp_path), MODEL, asked, STAMP)
+    there = release(tmp_path, asked)
+    file = there / path
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(b"damaged")
+    send(tmp_path, "1.0.0")
+    assert releases.survey(str(tmp_path), check=True)[0]["releases"][0]["damaged"] == [path]
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
+    assert file.read_bytes() == data
+
+
+def test_current_release_whose_state_was_lost_is_good_again_once_it_is_put_together(tmp_path: Path) -> None:
+    asked = send(tmp_path, "1.0.0")
+    name = str(stage(str(tmp_path), MODEL, asked, STAMP)["name"])
+    there = release(tmp_path, asked)
+    current.switch(str(there.parent), name, STAMP)
+    current.keep(str(there.parent))
+    (there / "state.json").write_text("")
+    send(tmp_path, "1.0.0")
+    assert stage(str(tmp_path), MODEL, asked, STAMP)["missing"] == []
+    assert releases.state_of(str(there.parent), name) == {**STAMP, **asked, "state": "good"}
+
+
+def test_file_that_cannot_be_read_is_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worn card: the other files are looked at all the same, and other releases."""
+    asked = send(tmp_path, "1.0.0")
+    stage(str(tmp_path), MODEL, asked, STAMP)
+    def worn(path: str) -> str:
+        if path.endswith("labels.txt"):
+            raise OSError(errno.EIO, "Input/output error")
+        return sha256_of(path)
+
+    monkeypatch.setattr("device_agents.agent.releases.sha256_of", worn)
+    assert releases.damaged(str(release(tmp_path, asked)), asked) == ["labels.txt"]
 
 
 def test_signatures_of_something_else_are_refused(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from device_agents.agent import current, releases
+from device_agents.agent import current, releases, trust
 from device_agents.agent.reserve import reserve
 from device_agents.agent.stage import stage
 from device_agents.pack import agent
 from tests.device_agents.agent.pythons import HOW, python
 from tests.device_agents.agent.released import MODEL, STAMP, assert_usable, links, send
 from tests.device_agents.farm.jobs import wait_until
+from tests.device_agents.signer import Signer
 from tests.prerequisites import require
 
 ME = ("--who", "ada", "--host", "bench")
@@ -177,6 +178,17 @@ def test_damaged_release_is_not_switched_to(device: Agent) -> None:
     assert end["error"] == "refused" and "labels.txt" in end["message"]
     assert links(device.root) == ("1.0.0", None)
     assert device.ask("trial", "--model", MODEL, "--name", "9.9.9-000000000000")[-1]["error"] == "refused"
+
+
+def test_release_that_no_trusted_key_has_signed_is_not_switched_to(device: Agent) -> None:
+    """It was staged before the device was told to trust one."""
+    trust.add(str(device.root), Signer(b"ada").line)
+    end = device.ask("trial", "--model", MODEL, "--name", named(device, "1.1.0"))[-1]
+    assert end["error"] == "refused" and "signature" in end["message"]
+    (device.root / "trust" / "keys").write_text("damaged")
+    end = device.ask("trial", "--model", MODEL, "--name", named(device, "1.1.0"))[-1]
+    assert end["error"] == "refused" and "can't be read" in end["message"]
+    assert links(device.root) == ("1.0.0", None)
 
 
 def test_older_releases_and_their_bundles_go_when_a_third_is_kept(device: Agent) -> None:

@@ -164,6 +164,13 @@ def test_add_that_is_refused_changes_nothing(root: Path) -> None:
     assert [path.name for path in (root / "trust").iterdir()] == ["keys"]
 
 
+def test_keys_that_cannot_be_looked_for_shut_the_device(tmp_path: Path, bundle: Bundle) -> None:
+    """Whether it was told keys can't be told, so it takes nothing."""
+    (tmp_path / "trust").write_text("a file in the folder's place")
+    with pytest.raises(BundleNotTrusted, match="can't be read"):
+        check_model(str(tmp_path), str(bundle.model_file))
+
+
 def test_line_says_key_and_comment() -> None:
     assert parsed(f"{ADA.line}  and\u2028more ") == (ADA.public, "ada and more")  # on one line in the file
     assert keyid(ADA.public) == ADA.keyid

@@ -13,7 +13,8 @@ from pipeline.bundles import keep_bundle
 from pipeline.project import Project
 from pipeline.release.evidence import Evidence, Figures, Interval
 from pipeline.release.keys import SigningKey
-from pipeline.release.release import Released, release
+from pipeline.release.release import release
+from pipeline.release.writing import Released
 from tests.device_agents.farm.ledger import made
 from tests.device_agents.tiny import CLASSES, SIDE, tiny_bundle, tiny_manifest
 from tests.prerequisites import require

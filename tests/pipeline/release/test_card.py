@@ -6,6 +6,7 @@ import html.parser
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -109,3 +110,23 @@ def test_line_is_one_and_begins_nothing(text: str) -> None:
 )
 def test_escaping_leaves_figures_alone(text: str, inside: str, first: str) -> None:
     assert (card.escaped(text), card.line(text)) == (inside, first)
+
+
+@pytest.mark.parametrize(
+    ("devices", "on_host", "said"),
+    [
+        ((MEASURED,), None, "1,000 samples, the whole test part, taken on the device"),
+        ((replace(MEASURED, worth="standing in"),), None, "on one that stood in for it"),
+        (
+            (),
+            (0.85, 500),
+            "500 samples, the whole test part, taken not on such a device, but on the machine that made it",
+        ),
+        ((), None, "100 samples, a part of the training data that was held back"),
+    ],
+)
+def test_card_says_where_the_metric_was_taken_and_of_what(
+    devices: tuple[Any, ...], on_host: tuple[float, int] | None, said: str, tmp_path: Path
+) -> None:
+    for text in written(content(tmp_path, evidence=Evidence(devices), on_host=on_host)):
+        assert said in text

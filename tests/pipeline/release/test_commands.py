@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from edgewright.errors import BadArgument
 from pipeline.project import Project
 from pipeline.release import commands
 from pipeline.release.errors import BadVersion
@@ -71,3 +72,16 @@ def test_diff_and_prune_print_what_they_find(
     assert "would go   tiny-raspberry-pi-1.0.0" in capsys.readouterr().out
     commands.prune(None, 1, True, None)
     assert sorted(path.name for path in Path("releases").glob("tiny*")) == ["tiny-raspberry-pi-1.1.0"]
+
+
+def test_home_of_nobody_is_a_plain_error(project: Project) -> None:
+    nobodys = "~nobody-of-that-name/a"
+    for asked in (
+        lambda: commands.diff(nobodys, "b", None),
+        lambda: commands.prune(nobodys, 1, False, None),
+        lambda: release("1.0.0", key=nobodys),
+        lambda: release("1.0.0", out=nobodys),
+    ):
+        with pytest.raises(BadArgument, match="no home of that name"):
+            asked()
+    assert not Path("~nobody-of-that-name").exists()

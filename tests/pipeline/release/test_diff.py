@@ -96,3 +96,35 @@ def test_report_that_has_both_gives_a_verdict(state: Path, tmp_path: Path) -> No
 def test_what_is_no_release_is_no_side(tmp_path: Path) -> None:
     with pytest.raises(NoRelease):
         diff(tmp_path, tmp_path)
+
+
+def test_latency_that_is_not_known_is_said_to_be(tmp_path: Path) -> None:
+    stood_in = replace(MEASURED, worth="standing in")
+    a = manifest(content(tmp_path / "a", evidence=Evidence((stood_in,))))
+    b = manifest(content(tmp_path / "b", version="1.1.0", evidence=Evidence((stood_in,)), layers=3))
+    (row,) = [line for line in between(a, b).lines() if line.split()[0] == "p50"]
+    assert "no real device has valid figures of both" in row
+    assert f"./inv compare {a.bundle[:12]} {b.bundle[:12]}" in row
+    again = between(a, a.model_copy(update={"version": "1.0.1"}))
+    assert any(line.split()[0] == "p50" and "the same bundle" in line for line in again.lines())
+    assert not any(what == "p50" for what, *_ in between(a, b).rows())  # a CHANGELOG says what changed
+
+
+def test_metrics_that_were_not_taken_alike_say_so(tmp_path: Path) -> None:
+    untold = replace(MEASURED, metric=None)
+    a = manifest(content(tmp_path / "a"))
+    b = manifest(content(tmp_path / "b", version="1.1.0", evidence=Evidence((untold,)), layers=3))
+    text = "\n".join(between(a, b).lines())
+    assert "not taken alike: 1,000 of the test part, on a device; 100 of the validation part, where it was made" in text
+    assert "not taken alike" not in "\n".join(between(a, a).lines())
+
+
+def test_no_rule_holds_between_two_targets_nor_after_a_prerelease(tmp_path: Path) -> None:
+    a = manifest(content(tmp_path / "a"))
+    b = manifest(content(tmp_path / "b", version="1.0.1", labels=["a", "b", "c", "d"], layers=3))
+    other = between(a, b.model_copy(update={"name": "tiny-jetson", "target": "jetson", "devices": []}))
+    assert other.breaks == "" and other.demanded is None and "no rule" in other.lines()[-1]
+    assert any("other kinds of device" in line for line in other.lines())
+    candidate = between(a.model_copy(update={"version": "1.0.0-rc.1"}), b)
+    assert candidate.breaks == "" and candidate.demanded is None and "promises nothing" in candidate.lines()[-1]
+    assert between(a, b).breaks

@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from edgewright.errors import BadArgument
 from pipeline.release import keys
 from pipeline.release.keys import (
     KeyExists,
@@ -190,3 +191,67 @@ def test_private_key_given_as_a_public_one_is_refused(path: Path) -> None:
     SigningKey.generate(path, b"")
     with pytest.raises(WrongKind):
         PublicKey.read(path)
+
+
+@pytest.mark.parametrize("preamble", ["", "Bag Attributes\n" + "    friendlyName: a key of ours, exported once\n" * 9])
+def test_key_with_text_before_it_is_guarded_like_any(path: Path, preamble: str) -> None:
+    """openssl writes attributes before a key; what guards it must not depend on where it begins."""
+    for phrase in (b"", b"open sesame"):
+        made = SigningKey.generate(path, phrase)
+        path.write_bytes(preamble.encode() + path.read_bytes())
+        path.chmod(0o644)
+        if phrase:
+            assert SigningKey.load(path, {keys.PASSPHRASE: "open sesame"}).keyid == made.keyid
+        else:
+            with pytest.raises(KeyUnprotected, match="mode 0644"):
+                SigningKey.load(path, NO_TERMINAL)
+        path.unlink()
+        public_path(path).unlink()
+
+
+def test_pass_phrase_that_is_no_text_opens_what_it_locked(path: Path) -> None:
+    made = SigningKey.generate(path, b"\xff\xfe")
+    assert SigningKey.load(path, {keys.PASSPHRASE: os.fsdecode(b"\xff\xfe")}).keyid == made.keyid
+
+
+def test_pass_phrase_that_is_too_long_is_refused_and_leaves_nothing(path: Path) -> None:
+    with pytest.raises(WrongPassphrase, match="1023") as refused:
+        SigningKey.generate(path, b"a" * 1100)
+    assert "shorter" in refused.value.remedy
+    assert not path.parent.exists()
+
+
+def test_key_whose_public_half_cannot_be_written_leaves_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(place: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "write_atomically", full)
+        with pytest.raises(KeyMissing, match="No space left"):
+            SigningKey.generate(path, b"")
+    assert list(path.parent.iterdir()) == []
+    SigningKey.generate(path, b"")
+
+
+def test_comment_is_plain_text_and_the_keys_own(path: Path, tmp_path: Path) -> None:
+    made = SigningKey.generate(path, b"", "ada\x1b[31m@\nbench")
+    assert made.comment == "ada [31m@ bench"
+    assert "\x1b" not in public_path(path).read_text()
+    other = SigningKey.generate(tmp_path / "other.key", b"", "bob")
+    public_path(path).write_text(f"{other.public_key.line}\n")
+    assert SigningKey.load(path, NO_TERMINAL).comment == ""
+
+
+def test_home_of_nobody_has_no_key_and_no_traceback() -> None:
+    with pytest.raises(BadArgument):
+        keys.load_key("~nobody-of-that-name/release.key", NO_TERMINAL)
+    with pytest.raises(BadArgument):
+        trusted_keys("~nobody-of-that-name/release.pub", NO_TERMINAL)
+
+
+def test_line_that_is_no_key_is_named_by_its_number(path: Path) -> None:
+    made = SigningKey.generate(path, b"")
+    trusted = path.with_name("trusted")
+    trusted.write_text(f"# ours\n\n{made.public_key.line}\njunk\n")
+    with pytest.raises(WrongKind, match="line 4: a key is a line of the form"):
+        PublicKey.read(trusted)

@@ -60,12 +60,19 @@ def test_metric_is_the_best_devices_else_the_checks(tmp_path: Path) -> None:
     stood_in = replace(MEASURED, worth="standing in", metric=("top-1", 0.8, 10))
     for number, (devices, expected) in enumerate(
         [
-            ((MEASURED,), (0.93, 1000, "device")),
-            ((untold, stood_in), (0.8, 10, "host")),
-            ((replace(MEASURED, worth="invalid"),), (0.9, 100, "host")),
-            ((), (0.9, 100, "host")),
+            ((MEASURED,), (0.93, 1000, "device", "test")),
+            ((untold, stood_in), (0.8, 10, "stand-in", "test")),
+            ((replace(MEASURED, worth="invalid"),), (0.9, 100, "host", "validation")),
+            ((), (0.9, 100, "host", "validation")),
         ]
     ):
         found = manifest(content(tmp_path / str(number), evidence=Evidence(devices))).metric
-        assert found is not None and (found.value, found.samples, found.where) == expected
+        assert found is not None and (found.value, found.samples, found.where, found.part) == expected
+    tested = manifest(content(tmp_path / "tested", evidence=Evidence((untold,)), on_host=(0.85, 500))).metric
+    assert tested is not None and (tested.value, tested.samples, tested.where, tested.part) == (
+        0.85,
+        500,
+        "host",
+        "test",
+    )
     assert manifest(content(tmp_path / "none", evidence=Evidence(), origin={})).metric is None

@@ -14,6 +14,7 @@ from device_agents.farm.inventory import DeviceEntry, stand_in
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.trustkeys import BundleNotTrusted
 from pipeline.release import sample
+from pipeline.release.errors import NoRelease
 from pipeline.release.on_device import Sample, lay_out
 from pipeline.release.signing import BUNDLE_SIGNATURE, bundle_signature
 from pipeline.release.verify import verify
@@ -146,3 +147,10 @@ def test_sample_is_read_back_as_it_was_written(release: Path) -> None:
     found = Sample.read(release)
     assert (list(found.inputs), list(found.expected), found.tolerance) == (["x"], ["y"], 1e-5)
     assert found.inputs["x"].shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("told", ["{", "[]", "{}", '{"inputs": [], "outputs": [], "tolerance": 1}'])
+def test_sample_that_its_maker_wrote_wrongly_says_so(release: Path, told: str) -> None:
+    (release / "sample" / "sample.json").write_text(told)
+    with pytest.raises(NoRelease, match="sample can't be read"):
+        Sample.read(release)

@@ -20,7 +20,7 @@ from pipeline.plan import make_plan
 from pipeline.project import Project
 from pipeline.recipe import read_recipe
 from pipeline.release import checksums, manifest, signing
-from pipeline.release.errors import BadVersion, MajorDemanded, NotWritten, Unmeasured, VersionExists
+from pipeline.release.errors import BadVersion, MajorDemanded, NoRelease, NotWritten, Unmeasured, VersionExists
 from targets.schema import read_target
 from tests.pipeline.release import accepted
 from tests.pipeline.release.accepted import released
@@ -211,3 +211,24 @@ def test_changed_recipe_is_another_release(project: Project, bundle: Any) -> Non
     (project.root / "models" / "tiny.toml").write_text(accepted.RECIPE.replace("0.5", "0.6"))
     with pytest.raises(VersionExists, match=r"manifest\.json"):
         released(project)
+
+
+def test_release_after_one_that_cannot_be_read_is_refused(project: Project, bundle: Any) -> None:
+    """Else a version could go back, or break apps, unseen."""
+    torn = released(project, "1.1.0").folder
+    (torn / "manifest.json").write_text("{")
+    with pytest.raises(NoRelease, match="which version may come next is not known") as caught:
+        released(project, "1.0.0")
+    assert caught.value.where == str(torn) and "./inv release.verify" in caught.value.remedy
+    assert not (torn.parent / "tiny-raspberry-pi-1.0.0").exists()
+
+
+def test_candidate_may_change_on_its_way_to_the_release(project: Project, bundle: Any, tmp_path: Path) -> None:
+    released(project, "1.0.0")
+    for number, version in enumerate(("2.0.0-rc.1", "2.0.0-rc.2", "2.0.0")):
+        labels = ["zero", "one", "two", f"other {number}"]
+        accepted.accept(project, accepted.bundle(tmp_path, f"b{number}", labels=labels))
+        assert released(project, version).new
+    accepted.accept(project, accepted.bundle(tmp_path, "last"))
+    with pytest.raises(MajorDemanded, match=r"An app of 2\.0\.0"):
+        released(project, "2.1.0-rc.1")

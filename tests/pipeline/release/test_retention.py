@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,25 @@ def test_none_can_be_kept_is_refused_and_an_empty_folder_is_none(releases: Path,
     with pytest.raises(BadArgument):
         prune(releases, state, keep=0)
     assert prune(tmp_path / "nowhere", state, keep=1).lines() == ["  no releases there"]
+
+
+def test_what_cannot_be_read_stays_and_is_named(releases: Path, state: Path) -> None:
+    (releases / "tiny-raspberry-pi-1.0.0" / "manifest.json").write_text("{")
+    found = prune(releases, state, keep=1, remove=True)
+    assert there(releases) == ["1.0.0", "1.2.0", "2.0.0"]
+    assert "  stays      tiny-raspberry-pi-1.0.0  (no release that can be read)" in found.lines()
+    assert {"release": "tiny-raspberry-pi-1.0.0", "why": "no release that can be read"} in found.to_json()["stay"]
+
+
+def test_release_that_cannot_be_moved_stays_whole(releases: Path, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount point, say: to copy it and remove the rest file by file would leave half of it."""
+
+    def refused(*given: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", refused)
+        with pytest.raises(NotWritten, match="Invalid cross-device link"):
+            prune(releases, state, keep=1, remove=True)
+    assert there(releases) == sorted(VERSIONS)
+    assert len(list((releases / "tiny-raspberry-pi-1.0.0").iterdir())) == 2

@@ -88,3 +88,20 @@ def test_file_that_does_not_run_here_gives_no_sample(tmp_path: Path) -> None:
     with pytest.raises(NoSample, match="does not run on this machine") as caught:
         sample.of(Bundle(given.bundle.folder, given.bundle.manifest), X, np.zeros(4, np.int64), 1e-3)
     assert "./inv build --model tiny --target raspberry-pi" in caught.value.remedy
+
+
+def test_answer_that_is_no_number_gives_no_sample(tmp_path: Path) -> None:
+    """What can't be compared would be no check, and JSON has no NaN to write its tolerance with."""
+    given = content(tmp_path)
+    with pytest.raises(NoSample, match="no finite number"):
+        sample.of(given.bundle, np.full_like(X, np.nan), np.zeros(4, np.int64), 1e-3)
+
+
+def test_evaluation_that_is_damaged_gives_no_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = content(tmp_path)
+    torn = tmp_path / "evaluation.npz"
+    np.savez_compressed(torn, x=X, y=np.zeros(4))
+    torn.write_bytes(torn.read_bytes()[:-40])
+    monkeypatch.setattr(sample, "_evaluation", lambda *asked: torn)
+    with pytest.raises(NoSample, match="the evaluation samples can't be read"):
+        sample.evaluation(None, None, given.bundle, print)  # type: ignore[arg-type]

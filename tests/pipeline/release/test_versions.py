@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.release.errors import BadVersion, MajorDemanded
+from pipeline.release.errors import BadVersion, MajorDemanded, NoRelease
 from pipeline.release.manifest import manifest_of
-from pipeline.release.versions import Known, Version, check_next, known
+from pipeline.release.versions import Known, Version, check_next, doubtful, known, promised
 from tests.pipeline.release.contents import content
 
 ORDERED = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11",
@@ -73,3 +73,36 @@ def test_known_finds_releases_in_their_order_and_nothing_else(tmp_path: Path) ->
     (tmp_path / "a file").write_text("")
     assert [str(one.version) for one in known(tmp_path, "tiny-raspberry-pi")] == ["1.9.0-rc.1", "1.9.0", "1.10.0"]
     assert known(tmp_path, "other") == [] and known(tmp_path / "none") == []
+
+
+def test_prerelease_promises_nothing(tmp_path: Path) -> None:
+    """What changes between a candidate and its release is held against the newest release proper."""
+    stable, candidate = _known(tmp_path, "1.0.0"), _known(tmp_path, "2.0.0-rc.1")
+    assert promised([stable, candidate]) == stable and promised([candidate]) is None
+    check_next(Version.parse("2.0.0"), candidate, ["labels: 4 > 3"], stable)
+    with pytest.raises(MajorDemanded, match=r"An app of 1\.0\.0 would break on 1\.1\.0"):
+        check_next(Version.parse("1.1.0"), stable, ["labels: 4 > 3"], stable)
+
+
+def test_folder_that_should_hold_a_release_and_does_not_is_doubtful(tmp_path: Path) -> None:
+    good, torn = _known(tmp_path, "1.0.0").folder, _known(tmp_path, "1.1.0").folder
+    (torn / "manifest.json").write_text("{")
+    (tmp_path / "tiny-raspberry-pi-1.2.0").mkdir()
+    (tmp_path / "other-jetson-1.0.0").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "tiny-raspberry-pi-9.0.0").write_text("a file")
+    good.with_name("tiny-raspberry-pi-1.0.0-copy").symlink_to(good)
+    found = [folder.name for folder in doubtful(tmp_path, "tiny-raspberry-pi")]
+    assert found == ["tiny-raspberry-pi-1.1.0", "tiny-raspberry-pi-1.2.0"]
+    assert len(doubtful(tmp_path)) == 3
+
+
+def test_folder_of_releases_that_cannot_be_looked_into_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    assert known(tmp_path / ("a" * 300)) == []
+    monkeypatch.setattr(Path, "iterdir", closed)
+    with pytest.raises(NoRelease, match="Permission denied") as caught:
+        known(tmp_path)
+    assert caught.value.where == str(tmp_path)

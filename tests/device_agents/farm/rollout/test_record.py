@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable
-from device_agents.farm.rollout.record import DeviceRollout, Record, Release, Rollout, read, unfinished
+from device_agents.farm.rollout.errors import NothingToResume, RecordNotWritten, RecordUnreadable, RolloutUnderWay
+from device_agents.farm.rollout.record import DeviceRollout, Record, Release, Rollout, alone, read, unfinished
 
 
 def new(id: str = "20261126T140000Z-tiny-board-1", digest: str = "a" * 64, names: str = "ab") -> Rollout:
@@ -47,6 +47,14 @@ def test_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecordNotWritten, match="can't be written") as caught:
         Record(tmp_path, new())
     assert caught.value.remedy
+
+
+def test_rollout_is_under_way_in_one_process_only(tmp_path: Path) -> None:
+    with alone(tmp_path, "1"), alone(tmp_path, "2"):
+        with pytest.raises(RolloutUnderWay, match="still under way"), alone(tmp_path, "1"):
+            pass
+    with alone(tmp_path, "1"):
+        pass
 
 
 def test_newest_rollout_that_is_not_done_is_found(tmp_path: Path) -> None:

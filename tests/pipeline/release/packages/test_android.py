@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.release.about import About
 from pipeline.release.content import Content
-from pipeline.release.packages import android
-from pipeline.release.packages.errors import NoIdentifier, NotPackaged
+from pipeline.release.packages import android, java
+from pipeline.release.packages.errors import MovingVersion, NoIdentifier
 from tests.pipeline.release.packages import apk, jdk, made
 from tests.prerequisites import require
 
@@ -63,14 +63,35 @@ def test_without_jdk_it_holds_resources_and_says_so(tmp_path: Path, monkeypatch:
         assert "edgewright/models/tiny_net/TinyNetModel.java" in sources.namelist()
 
 
-def test_with_jdk_it_holds_the_wrapper(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """(a folder of the packages, android/, and of the model, android.tflite; the notes), made once with a JDK."""
     jdk.compiler()
-    notes = packaged(tmp_path / "android", made.content(tmp_path))
+    folder = tmp_path_factory.mktemp("library")
+    return folder, packaged(folder / "android", made.content(folder))
+
+
+def test_with_jdk_it_holds_the_wrapper(library: tuple[Path, list[str]]) -> None:
+    folder, notes = library
     assert notes[0] == "edgewright.models:tiny-net-android:1.2.0"
     assert notes[1].startswith("wrapper edgewright.models.tiny_net.TinyNetModel, compiled by javac ")
-    with zipfile.ZipFile(tmp_path / "android" / AAR) as archive:
+    with zipfile.ZipFile(folder / "android" / AAR) as archive:
         classes = zipfile.ZipFile(io.BytesIO(archive.read("classes.jar")))
     assert "edgewright/models/tiny_net/TinyNetModel.class" in classes.namelist()
+
+
+def test_model_of_onnx_keeps_its_suffix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without_jdk(monkeypatch)
+    content = made.content_of(tmp_path, made.manifest(format="onnx", runtime="onnxruntime", file="model.onnx"))
+    (tmp_path / "android").mkdir()
+    (tmp_path / "model.onnx").write_bytes(android.ships(content))
+    notes = android.write(content, tmp_path / "model.onnx", tmp_path / "android", lambda _: None)
+    with zipfile.ZipFile(tmp_path / "android" / AAR) as archive:
+        assert archive.read("assets/tiny-net.onnx") == content.bundle.model_file.read_bytes()
+    with zipfile.ZipFile(tmp_path / "android" / AAR.replace(".aar", "-sources.jar")) as sources:
+        text = sources.read("edgewright/models/tiny_net/TinyNetModel.java").decode()
+    assert 'ASSET = "tiny-net.onnx"' in text and "Interpreter(" not in text
+    assert any('noCompress "onnx"' in note for note in notes)
 
 
 def test_pom_says_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +151,7 @@ def test_model_without_a_letter_is_refused(tmp_path: Path) -> None:
 
 def test_snapshot_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_jdk(monkeypatch)
-    with pytest.raises(NotPackaged, match="moves"):
+    with pytest.raises(MovingVersion, match="moves"):
         packaged(tmp_path / "android", made.content(tmp_path, version="1.0.0-SNAPSHOT"))
 
 
@@ -141,9 +162,11 @@ def test_what_no_step_stands_for_is_left_to_the_app(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.slow
-def test_maven_resolves_it_and_refuses_it_changed(tmp_path: Path) -> None:
+def test_maven_resolves_it_and_refuses_it_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require(MAVEN.is_dir(), "Maven is not installed: apt-get install maven")
-    packaged(tmp_path / "android", made.content(tmp_path))
+    with monkeypatch.context() as patch:
+        without_jdk(patch)
+        packaged(tmp_path / "android", made.content(tmp_path))
     programs = jdk.compiled(tmp_path / "classes", jdk.PROGRAMS / "Resolve.java", classpath=[MAVEN / "*"])
 
     def resolve(version: str, cache: str) -> tuple[int, str]:
@@ -164,8 +187,9 @@ def test_maven_resolves_it_and_refuses_it_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_gradle_resolves_the_line_of_the_manual(tmp_path: Path) -> None:
+def test_gradle_resolves_the_line_of_the_manual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     require(shutil.which("gradle"), "Gradle is not installed: apt-get install gradle")
+    monkeypatch.setattr(java, "javac", lambda: None)
     packaged(tmp_path / "android", made.content(tmp_path))
     project = tmp_path / "app"
     project.mkdir()
@@ -183,12 +207,9 @@ def test_gradle_resolves_the_line_of_the_manual(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_apk_has_the_model_uncompressed_and_the_wrapper(tmp_path: Path) -> None:
-    jdk.compiler()
-    packaged(tmp_path / "android", made.content(tmp_path))
-    folder = tmp_path / "apk"
-    folder.mkdir()
-    app = apk.built(tmp_path / "android" / AAR, folder)
+def test_apk_has_the_model_uncompressed_and_the_wrapper(tmp_path: Path, library: tuple[Path, list[str]]) -> None:
+    made_here, folder = library[0], tmp_path
+    app = apk.built(made_here / "android" / AAR, folder)
     assert "sdkVersion:'21'" in apk.run("aapt", "dump", "badging", app, folder=folder)
     listed = apk.run("aapt", "list", "-v", app, folder=folder).splitlines()
     assert any(line.split()[1] == "Stored" and line.endswith("assets/tiny-net.tflite") for line in listed if line)
@@ -196,4 +217,4 @@ def test_apk_has_the_model_uncompressed_and_the_wrapper(tmp_path: Path) -> None:
     apk.run("apksigner", "verify", "--min-sdk-version", "21", app, folder=folder)
     assert "Ledgewright/models/tiny_net/TinyNetModel;" in apk.run("dexdump", app, folder=folder)
     with zipfile.ZipFile(app) as archive:
-        assert archive.read("assets/tiny-net.tflite") == (tmp_path / "android.tflite").read_bytes()
+        assert archive.read("assets/tiny-net.tflite") == (made_here / "android.tflite").read_bytes()

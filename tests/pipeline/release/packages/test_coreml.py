@@ -84,11 +84,9 @@ def test_package_computes_what_the_network_does(tmp_path: Path, format_: str, ch
 
 
 def test_package_describes_a_picture(tmp_path: Path) -> None:
-    import coremltools
-
     about = About(purpose="Tells four things.", weights_licence="MIT")
     coreml.write_mlpackage(content(tmp_path, "torchscript", about=about), tmp_path / "made.mlpackage")
-    described = coremltools.utils.load_spec(str(tmp_path / "made.mlpackage")).description
+    described = coreml.library().utils.load_spec(str(tmp_path / "made.mlpackage")).description
     (given,) = described.input
     picture = given.type.imageType
     assert (given.name, picture.height, picture.width) == ("image", 8, 6)
@@ -103,14 +101,13 @@ def test_package_describes_a_picture(tmp_path: Path) -> None:
 
 
 def test_values_that_are_no_bytes_come_as_numbers(tmp_path: Path) -> None:
-    import coremltools
     import numpy as np
 
     from tests.pipeline.release.packages import mil
 
     given = content(tmp_path, "torchscript", preprocessing={"divide_by": 16}, labels=None)
     coreml.write_mlpackage(given, tmp_path / "made.mlpackage")
-    described = coremltools.utils.load_spec(str(tmp_path / "made.mlpackage")).description
+    described = coreml.library().utils.load_spec(str(tmp_path / "made.mlpackage")).description
     assert list(described.input[0].type.multiArrayType.shape) == [1, 3, 8, 6]
     assert [one.name for one in described.output] == ["probabilities"]
     found = mil.answer(tmp_path / "made.mlpackage", np.ones((1, 3, 8, 6), np.float32))["output"]
@@ -135,7 +132,6 @@ def test_weights_stay_in_float32(tmp_path: Path) -> None:
 
 
 def test_tokens_come_as_whole_numbers(tmp_path: Path) -> None:
-    import coremltools
     import torch
     from torch import nn
 
@@ -148,7 +144,7 @@ def test_tokens_come_as_whole_numbers(tmp_path: Path) -> None:
     told["inputs"] = [{"name": "input", "dtype": "int64", "shape": [1, 6]}]
     given = made.of(write_bundle(tmp_path / "bundle", file, made.manifest(**told, preprocessing={"padding": 0})))
     coreml.write_mlpackage(given, tmp_path / "made.mlpackage")
-    (taken,) = coremltools.utils.load_spec(str(tmp_path / "made.mlpackage")).description.input
+    (taken,) = coreml.library().utils.load_spec(str(tmp_path / "made.mlpackage")).description.input
     numbers = taken.type.multiArrayType
     assert taken.name == "input" and list(numbers.shape) == [1, 6]
     assert numbers.ArrayDataType.Name(numbers.dataType) == "INT32"

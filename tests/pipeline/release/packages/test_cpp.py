@@ -25,6 +25,7 @@ pytestmark = pytest.mark.slow
 
 TFLITE_C = Path(__file__).parent / "tflite_c"
 KINDS = ("onnx", "float32", "int8", "tokens")
+OPTIMISED = ("onnx", "int8")
 
 
 def _root(kind: str, folder: Path) -> Path:
@@ -72,8 +73,10 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             content = runnable.onnx(folder) if kind == "onnx" else runnable.tflite(folder, kind)
             example = runnable.unpacked(content, folder / "example")
             root = _root(kind, folder / "root")
-            flags = "-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover"
-            for command in (["-B", "build", f"-DRUNTIME_ROOT={root}", flags], ["--build", "build"]):
+            flags = ["-DCMAKE_CXX_FLAGS=-Wall -Wextra -Werror -fsanitize=undefined -fno-sanitize-recover"]
+            # Half of the warnings need an optimiser, which is half of the time: one model of each runtime gets it.
+            flags += [] if kind in OPTIMISED else ["-DCMAKE_BUILD_TYPE=None"]
+            for command in (["-B", "build", f"-DRUNTIME_ROOT={root}", *flags], ["--build", "build"]):
                 done = subprocess.run(["cmake", *command], cwd=example, capture_output=True, text=True, check=False)
                 assert done.returncode == 0, done.stdout + done.stderr
             made[kind] = example

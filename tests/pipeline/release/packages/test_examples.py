@@ -261,3 +261,13 @@ def test_readme_says_what_goes_in_and_comes_out(tmp_path: Path) -> None:
     assert "an image of 6 x 8 pixels, RGB" in text
     assert "/ 255; - 0.125; - 0.286; / 0.353; quantised: round(x / " in text
     assert "{{" not in text
+
+
+def test_integers_are_no_tokens_where_the_input_is_quantised(tmp_path: Path) -> None:
+    folder = runnable.unpacked(_content("tokens", tmp_path), tmp_path / "example")
+    told = json.loads((folder / "preprocessing.json").read_text())
+    told["inputs"][0] |= {"scale": 0.5, "zero_point": 0}
+    (folder / "preprocessing.json").write_text(json.dumps(told))
+    np.save(tmp_path / "raw.npy", np.array([3, 1, 2], np.int64))
+    done = runnable.run(folder, tmp_path / "raw.npy")
+    assert (done.returncode, done.stdout) == (2, "") and "the model takes" in done.stderr

@@ -136,7 +136,8 @@ def prepared(path: Path, model: Model) -> Any:
     dtype, shape = numpy.dtype(model.input["dtype"]), model.shape
     if array.dtype == dtype and array.shape in (shape, shape[1:]):
         return array.reshape(shape)
-    if len(shape) == 2 and array.dtype.kind in "iu" and dtype.kind == "i" and array.size <= shape[1]:
+    tokens = len(shape) == 2 and dtype.kind == "i" and model.input.get("scale") is None
+    if tokens and array.dtype.kind in "iu" and array.size <= shape[1]:
         padded = numpy.full(shape, model.spec["preprocessing"].get("padding", 0), dtype)
         padded[0, : array.size] = array.reshape(-1)
         return padded
