@@ -43,11 +43,11 @@ def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str
             command += ["-k", keyword]
         return _status([*command, *map(_from_here, paths)])
     which = "not bench" if all else "not slow and not device and not bench"
-    # What takes minutes to start is shared by a file's tests, of those marked boards by a whole group's.
-    by_file, by_group = "--dist loadfile --no-loadscope-reorder", "--dist loadgroup"
+    # What takes minutes to start is shared by a file's tests.
+    by_file = "--dist loadfile --no-loadscope-reorder"
     parts = {
         f"{which} and not boards and not alone": f"-n {_workers()} {by_file}",
-        f"{which} and boards": f"-n {min(2, _workers())} {by_group}",
+        f"{which} and boards": f"-n {min(2, _workers())} {by_file}",
         f"{which} and alone": "",
     }
     statuses = [_status([*command, "-m", marked, *how.split()]) for marked, how in parts.items()]

@@ -36,7 +36,7 @@ def release(
     if told.metric is not None:
         print(f"  metric     {show_metric(told.metric.name, told.metric.value)} {plain(told.metric.name)}")
     for package in told.packages:
-        print(f"  package    {package.name}, {len(package.files)} files")
+        print(f"  package    {package.name}, {f'{len(package.files)} files' if package.files else 'none'}")
         for note in package.notes:
             print(f"             {plain(note)}")
     print(f"  signed by  {opened.keyid[:16]} {plain(opened.comment)}".rstrip())

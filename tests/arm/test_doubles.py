@@ -19,7 +19,7 @@ from tests.doubles.arm import ArmDouble, declare
 from tests.doubles.arm_boards import BOARDS
 from tests.doubles.arm_root import RootRecipe, missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards, pytest.mark.xdist_group("arm")]
+pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards]
 
 Arm = Callable[[str], ArmDouble]
 

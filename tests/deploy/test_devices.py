@@ -15,7 +15,7 @@ from tests.deploy.cli import FINISHED, ROOT, run
 from tests.doubles import arm, arm_root, loopback, phone
 from tests.prerequisites import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.boards, pytest.mark.xdist_group("arm")]
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 RECIPE = """\
 factory = "models.architectures.resnet:resnet8"

@@ -29,7 +29,7 @@ from tests.device_agents.farm.jobs import wait_until
 from tests.doubles.disk import Filler, small_disk
 from tests.doubles.farm import Member
 
-pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards, pytest.mark.xdist_group("nights")]
+pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards]
 
 TWO = {"one": 6, "two": 3}
 ONE = {"one": 6}

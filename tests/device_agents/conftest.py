@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from device_agents.connect.base import Connection
 from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import DeviceEntry, stand_in
 from tests.device_agents.tiny import tiny_bundle
+from tests.doubles import disk
 from tests.doubles.loopback import Loopback, sshd_path
 from tests.doubles.phone import PhoneDouble
 from tests.prerequisites import require
@@ -105,15 +105,8 @@ def device(entry: DeviceEntry, tmp_path: Path, cache: Path) -> Iterator[Device]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB."""
-    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
-    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
-    try:
+    with disk.small_disk(tmp_path / "disk", 24) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device_agents.bundle import write_bundle
+from edgewright.extras import MissingExtra
 from pipeline.release.about import About
 from pipeline.release.content import Content
 from pipeline.release.packages import coreml
@@ -148,6 +151,20 @@ def test_tokens_come_as_whole_numbers(tmp_path: Path) -> None:
     numbers = taken.type.multiArrayType
     assert taken.name == "input" and list(numbers.shape) == [1, 6]
     assert numbers.ArrayDataType.Name(numbers.dataType) == "INT32"
+
+
+def test_library_comes_without_what_it_needs_for_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other_source.py").touch()
+    looks = "try:\n    import other_source\n    found = True\nexcept ImportError:\n    found = False\n"
+    (tmp_path / "coremltools.py").write_text(looks)
+    monkeypatch.delitem(sys.modules, "coremltools", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(coreml, "_OTHERS", ("other_source",))
+    assert coreml.library().found is False
+    assert importlib.import_module("other_source")  # and is there again afterwards
+    monkeypatch.setitem(sys.modules, "coremltools", None)
+    with pytest.raises(MissingExtra, match="coremltools"):
+        coreml.library()
 
 
 def test_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
