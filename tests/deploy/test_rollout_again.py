@@ -117,7 +117,7 @@ def test_resumed_rollout_takes_no_other_devices(farm: Bench) -> None:
     before = farm.last()
     for asked in ({"devices": ["board-2"]}, {"canary": "board-2"}, {"waves": "2"}):
         with pytest.raises(BadArgument, match="has its devices and waves already"):
-            rollout(Asked(release=str(folder), resume=True, trust=str(farm.public), **asked))  # type: ignore[arg-type]
+            rollout(Asked(release=str(folder), resume=True, trust=str(farm.public), **asked))
     assert farm.last() == before
 
 

@@ -18,6 +18,7 @@ from edgewright.errors import BadArgument
 from pipeline import trials
 from pipeline.project import Project
 from pipeline.release.evidence import Figures, Interval
+from pipeline.release.on_device import Sample
 from pipeline.rollout import typed
 from pipeline.trials import TooSlow, Tryout, WrongAnswer
 from targets.schema import read_target
@@ -116,7 +117,7 @@ def test_what_cannot_be_judged_is_said_and_held_against_nobody(tryout: Tryout, m
 def test_sample_is_read_before_anything_is_switched(tryout: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     """What becomes of its folder during a trial is no fault of the device."""
     read: list[Path] = []
-    monkeypatch.setattr(trials.Sample, "read", lambda folder: read.append(folder))
+    monkeypatch.setattr(Sample, "read", lambda folder: read.append(folder))
     device: Any = Asked()
     device.prepare = lambda runtime, source: read.append(Path(runtime))
     tryout.prepare(device)

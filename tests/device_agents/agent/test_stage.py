@@ -233,6 +233,7 @@ def test_file_that_cannot_be_read_is_damaged(tmp_path: Path, monkeypatch: pytest
     """A worn card: the other files are looked at all the same, and other releases."""
     asked = send(tmp_path, "1.0.0")
     stage(str(tmp_path), MODEL, asked, STAMP)
+
     def worn(path: str) -> str:
         if path.endswith("labels.txt"):
             raise OSError(errno.EIO, "Input/output error")

@@ -50,9 +50,13 @@ def test_record_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_rollout_is_under_way_in_one_process_only(tmp_path: Path) -> None:
-    with alone(tmp_path, "1"), alone(tmp_path, "2"):
-        with pytest.raises(RolloutUnderWay, match="still under way"), alone(tmp_path, "1"):
-            pass
+    with (
+        alone(tmp_path, "1"),
+        alone(tmp_path, "2"),
+        pytest.raises(RolloutUnderWay, match="still under way"),
+        alone(tmp_path, "1"),
+    ):
+        pass
     with alone(tmp_path, "1"):
         pass
 
