@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from device_agents.errors import DeviceError
 from device_agents.farm import identity as identities
-from pipeline.devices import open_named
 from pipeline.project import Project
+from pipeline.reach import open_named
 from pipeline.table import plain
 
 

@@ -6,7 +6,7 @@ from device_agents.farm import reserve as reserving
 from device_agents.farm.reservation import shown
 from device_agents.foreign import WORD, printable
 from edgewright.errors import BadArgument
-from pipeline.devices import open_named
+from pipeline.reach import open_named
 from pipeline.searching import LONGEST_S, seconds
 from pipeline.table import plain
 

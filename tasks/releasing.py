@@ -126,7 +126,7 @@ def rollout(
     json: bool = False,
 ) -> None:
     """Put a release onto devices: the canary, then waves; one that fails there is rolled back."""
-    from pipeline import rollout as rolling
+    from pipeline.rollout import rollout as rolling
 
     asked = rolling.typed(release, devices, canary, waves, resume, slower, budget, parallel, trust)
     if status := rolling.rollout(asked, json):
@@ -143,7 +143,7 @@ def rollout(
 @plainly
 def fleet(c: Context, devices: str = "", check: bool = False, json: bool = False) -> None:
     """Show which release runs on which device, as the devices say it."""
-    from pipeline import fleet as fleets
+    from pipeline.rollout import fleet as fleets
 
     if status := fleets.fleet([name.strip() for name in devices.split(",") if name.strip()], check, json):
         raise Exit(code=status)

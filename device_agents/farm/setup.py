@@ -57,8 +57,8 @@ def _change_trust(device: AnyDevice, lines: Sequence[str], none: bool) -> None:
             remedy="name Termux's SSH server in farm.toml (docs/android.md)",
         )
     if none:
-        device.trust.forget()
-    for line in lines:
+        device.trust.forget(*lines[:1])
+    for line in lines[1:] if none else lines:
         device.trust.add(line)
 
 
@@ -109,7 +109,9 @@ def undo(entry: DeviceEntry, state: Path, cache: Path, progress: Progress) -> li
     lines = [f"{entry.name}: removed what was ours in {root}, {_mb(freed)}"]
     if trusted:
         lines.append("the keys that it trusted went too: it takes every bundle again")
-    if left:
+    if "releases" in left:
+        lines.append("releases stay, since apps read them: rm -r them by hand")
+    if left := [name for name in left if name != "releases"]:
         lines.append(f"the folder stays, for what isn't ours in it: {', '.join(left[:5])}{', ...' * (len(left) > 5)}")
     return lines
 

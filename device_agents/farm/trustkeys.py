@@ -50,9 +50,9 @@ class Trust:
         """Trusts one key more; from then on nothing else is loaded there. Raises KeysDamaged."""
         self._told("--add", line)
 
-    def forget(self) -> None:
-        """Trusts no key any longer."""
-        self._told("--none")
+    def forget(self, then: str = "") -> None:
+        """Trusts no key any longer; then: but this one, so that a cut link leaves no device open in between."""
+        self._told("--none", *(["--add", then] if then else []))
 
     def signature(self, bundle: Bundle) -> bytes | None:
         """The bundle.sig to send with a bundle: the one in its folder, else one made by the user's key.

@@ -38,7 +38,7 @@ def verify(folder: str, trust: str | None, device: str | None, as_json: bool) ->
     if device is None:
         findings = verified(place, keys, say=told.append)
     else:
-        from pipeline.devices import open_named
+        from pipeline.reach import open_named
 
         _, opened = open_named(device)
         with opened:

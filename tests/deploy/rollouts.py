@@ -18,9 +18,6 @@ from device_agents.farm.device import Device
 from device_agents.farm.rollout.record import Rollout, read
 from device_agents.farm.rollout.told import ReleaseThere
 from edgewright.files import pretty_json, sha256_file
-from pipeline import rolling, trials
-from pipeline import rollout as rollouts
-from pipeline.fleet import fleet
 from pipeline.measuring import Protocol
 from pipeline.release import checksums, manifest, processing, provenance, sample
 from pipeline.release.content import Content
@@ -28,8 +25,11 @@ from pipeline.release.evidence import Evidence, Figures
 from pipeline.release.keys import SigningKey, public_path
 from pipeline.release.provenance import Source
 from pipeline.release.signing import BUNDLE_SIGNATURE, bundle_signature, sign_release
-from pipeline.rollout import Asked, rollout
-from pipeline.trials import Timed, Tryout
+from pipeline.rollout import rolling, trials
+from pipeline.rollout import rollout as rollouts
+from pipeline.rollout.fleet import fleet
+from pipeline.rollout.rollout import Asked, rollout
+from pipeline.rollout.trials import Timed, Tryout
 from tests.device_agents.tiny import CLASSES, SIDE, tiny_manifest, tiny_model
 from tests.doubles.farm import TARGET, Farm
 from tests.doubles.loopback import sshd_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,28 +16,15 @@ from device_agents.farm.reserve import release, reserve
 from device_agents.farm.rollout.errors import NoRolloutThere, NothingToResume
 from device_agents.farm.rollout.told import ReleaseThere
 from edgewright.errors import BadArgument
-from pipeline import fleet as fleets
-from pipeline.rollout import NotVerified
-from pipeline.trials import Timed, Tryout
-from tests.deploy.rollouts import MODEL, Bench, assert_rolled_back, bench, fleet_json, two_boards, untimed
+from pipeline.rollout import fleet as fleets
+from pipeline.rollout.rollout import NotVerified
+from pipeline.rollout.trials import Timed, Tryout
+from tests.deploy.rollouts import MODEL, Bench, assert_rolled_back, bench, fleet_json, untimed
 from tests.doubles.loopback import sshd_path
 from tests.doubles.weather import Weather
 from tests.prerequisites import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.device]
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with two_boards(tmp_path_factory.mktemp("rollout")) as made:
-        yield made
-
-
-@pytest.fixture
-def farm(started: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Two boards behind links that the test may break, which both run 1.0.0."""
-    with started.for_one_test(monkeypatch):
-        yield started
 
 
 def test_rollout_to_four_devices_of_which_one_fails(

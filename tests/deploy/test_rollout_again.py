@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +12,12 @@ from device_agents.farm.device import open_device
 from device_agents.farm.rollout import shipment
 from device_agents.farm.rollout.errors import RolloutUnderWay
 from edgewright.errors import BadArgument
-from pipeline import rolling
-from pipeline.rollout import STATUSES, Asked, rollout
-from tests.deploy.rollouts import MODEL, Bench, fleet_json, two_boards, untimed
+from pipeline.rollout import rolling
+from pipeline.rollout.rollout import STATUSES, Asked, rollout
+from tests.deploy.rollouts import MODEL, Bench, fleet_json, untimed
 from tests.deploy.test_rollout_faults import other_host
 
 pytestmark = [pytest.mark.slow, pytest.mark.device]
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with two_boards(tmp_path_factory.mktemp("rollout")) as made:
-        yield made
-
-
-@pytest.fixture
-def farm(started: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Two boards behind links that the test may break, which both run 1.0.0."""
-    with started.for_one_test(monkeypatch):
-        yield started
 
 
 def first(farm: Bench) -> Path:

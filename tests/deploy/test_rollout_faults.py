@@ -6,49 +6,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from device_agents.errors import DeviceBusy
-from pipeline import fleet as fleets
-from pipeline import rolling
+from pipeline.rollout import fleet as fleets
+from pipeline.rollout import rolling
 from tests.deploy.cli import ROOT, environment
-from tests.deploy.rollouts import Bench, assert_rolled_back, bench, fleet_json, two_boards, untimed
+from tests.deploy.rollouts import Bench, assert_rolled_back, bench, fleet_json, untimed
 from tests.device_agents.farm.jobs import agents_of, wait_until
 from tests.doubles.farm import Member
-from tests.prerequisites import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.device]
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with two_boards(tmp_path_factory.mktemp("rollout")) as made:
-        yield made
-
-
-@pytest.fixture
-def farm(started: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Two boards behind links that the test may break, which both run 1.0.0."""
-    with started.for_one_test(monkeypatch):
-        yield started
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB."""
-    require(os.geteuid() == 0, "a small file system needs root (mount -t tmpfs)")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(folder)], check=False)
-    require(made.returncode == 0, "this machine doesn't let root mount a tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def trials_of(member: Member) -> list[int]:
@@ -181,8 +152,8 @@ def test_full_disk_changes_nothing(
 HOST = """
 import sys
 from pathlib import Path
-from pipeline.rollout import Asked, rollout
-from pipeline.trials import Timed, Tryout
+from pipeline.rollout.rollout import Asked, rollout
+from pipeline.rollout.trials import Timed, Tryout
 
 def wait(self, device, before):
     if device.entry.name == sys.argv[3]:

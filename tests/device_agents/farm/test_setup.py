@@ -71,6 +71,14 @@ def test_undo_leaves_what_is_not_ours(fresh: DeviceEntry, cache: Path) -> None:
     assert [path.name for path in Path(fresh.root).iterdir()] == ["thesis.txt"]
 
 
+def test_undo_leaves_releases_since_apps_read_them(fresh: DeviceEntry, cache: Path) -> None:
+    Path(fresh.root, "releases").mkdir(parents=True)
+    assert undo(fresh, Path("unused"), cache, Silent())[1:] == [
+        "releases stay, since apps read them: rm -r them by hand"
+    ]
+    assert [path.name for path in Path(fresh.root).iterdir()] == ["releases"]
+
+
 def test_target_that_the_device_can_have_nothing_of_is_refused(fresh: DeviceEntry, cache: Path) -> None:
     phone = Target.model_validate({"name": "phone", "runtime": [{"name": "benchmark_model", "source": "device"}]})
     with pytest.raises(RuntimeUnavailable, match="needs adb"):

@@ -14,7 +14,7 @@ from device_agents.farm.canary_model import with_canary
 from device_agents.farm.device import Device, open_device
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.opening import open_any
-from device_agents.farm.setup import setup, undo
+from device_agents.farm.setup import _change_trust, setup, undo
 from device_agents.farm.trustkeys import BundleNotTrusted, KeysDamaged, NoTrustThere, Signer
 from edgewright.progress import Silent
 from targets.schema import Target
@@ -101,6 +101,22 @@ def test_damaged_keys_are_told_and_can_be_put_right(
             assert "--trust-no-key" in caught.value.remedy
         other.trust.forget()
         other.install(bundle().folder)
+
+
+def test_keys_are_changed_for_another_in_one_question(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that is cut in between leaves no device that takes every bundle."""
+    device.trust.add(EVE.line)
+    asked: list[tuple[str, ...]] = []
+    told = device.trust._told
+
+    def listened(*words: str) -> None:
+        asked.append(words)
+        told(*words)
+
+    monkeypatch.setattr(device.trust, "_told", listened)
+    _change_trust(device, [ADA.line], none=True)
+    assert asked == [("--none", "--add", ADA.line)]
+    assert list(device.trust.keys() or {}) == [ADA.keyid]
 
 
 @pytest.mark.slow

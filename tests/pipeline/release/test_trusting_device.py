@@ -14,12 +14,12 @@ from device_agents.farm.inventory import stand_in
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.trustkeys import BundleNotTrusted
 from edgewright.progress import Silent
-from pipeline import devices
 from pipeline.bundles import keep_bundle
 from pipeline.deploy import Deploy
 from pipeline.measuring import Bench
 from pipeline.nightly.measuring import Measuring
 from pipeline.project import Project
+from pipeline.reach import open_named
 from pipeline.release import keys
 from pipeline.release.keys import SigningKey
 from pipeline.release.signing import bundle_signature
@@ -48,7 +48,7 @@ def opens(request: pytest.FixtureRequest, project: Project) -> Opens:
         "bench": lambda: Bench(project, entry, read_target("raspberry-pi", project.root)).open(),
         "deploy": lambda: Deploy(project, "resnet8", "raspberry-pi", None, Silent(), print, print, print)._open(),
         "nightly": lambda: Measuring(project, print).open(entry),
-        "by name": lambda: devices.open_named("host")[1],
+        "by name": lambda: open_named("host")[1],
     }
     return ways[request.param]
 

@@ -22,16 +22,16 @@ from device_agents.farm.rollout.shipment import Shipment
 from device_agents.farm.rollout.waves import DEFAULT, waves
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.files import sha256_file
-from pipeline.devices import entry_named
 from pipeline.keeping import take_up
 from pipeline.project import Project
+from pipeline.reach import entry_named
 from pipeline.release import manifest as manifests
 from pipeline.release.keys import trusted_keys
 from pipeline.release.manifest import ReleaseManifest
 from pipeline.release.signing import SUMS
 from pipeline.release.verify import BUNDLE, verify
-from pipeline.rolling import UnderWay
-from pipeline.trials import Tryout
+from pipeline.rollout.rolling import UnderWay
+from pipeline.rollout.trials import Tryout
 from targets.schema import read_target
 
 STATUSES: dict[Status, int] = {"done": 0, "halted": 1, "incomplete": 2, "stopped": 130}

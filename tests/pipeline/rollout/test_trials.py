@@ -15,12 +15,12 @@ from device_agents.farm.rollout.shipment import Shipment
 from device_agents.farm.rollout.told import ReleaseThere
 from device_agents.farm.sequential import Looker
 from edgewright.errors import BadArgument
-from pipeline import trials
 from pipeline.project import Project
 from pipeline.release.evidence import Figures, Interval
 from pipeline.release.on_device import Sample
-from pipeline.rollout import typed
-from pipeline.trials import TooSlow, Tryout, WrongAnswer
+from pipeline.rollout import trials
+from pipeline.rollout.rollout import typed
+from pipeline.rollout.trials import TooSlow, Tryout, WrongAnswer
 from targets.schema import read_target
 from tests.device_agents.farm.ledger import made
 from tests.device_agents.tiny import tiny_manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from device_agents.farm.rollout.told import Survey
-from pipeline.fleet import Seen, lines
+from pipeline.rollout.fleet import Seen, lines
 
 GOOD: dict[str, Any] = {
     "name": "1.1.0-0123456789ab", "version": "1.1.0", "digest": "0123456789abcdef", "bundle": "b" * 64, "state": "good",

@@ -14,8 +14,8 @@ from device_agents.farm.inventory import HOST, STAND_IN, DeviceEntry, Inventory
 from device_agents.farm.opening import AnyDevice, open_any
 from device_agents.farm.rollout.told import ModelThere, ReleaseThere, Survey, survey
 from edgewright.errors import BadArgument, EdgewrightError
-from pipeline.devices import entry_named
 from pipeline.project import Project
+from pipeline.reach import entry_named
 from pipeline.table import aligned, plain
 
 UNASKED = 2

@@ -24,8 +24,8 @@ from device_agents.farm.rollout.trial import SILENCE_S, Trial
 from device_agents.farm.trustkeys import Signer
 from edgewright.errors import EdgewrightError
 from pipeline.release.signing import user_signer
+from pipeline.rollout.trials import TooSlow, Tryout
 from pipeline.table import plain
-from pipeline.trials import TooSlow, Tryout
 
 PATIENCE_S = SILENCE_S + 30.0
 """How long a device that was lost in mid-trial is asked what became of it: by then it has gone back by itself."""
