@@ -18,8 +18,9 @@ from edgewright.progress import for_stream
 from pipeline.compare import Compared, compare_bundles, said
 from pipeline.history import Question, Step, by_bundle, by_commit
 from pipeline.keeping import on_stderr, take_up, write_told
-from pipeline.measuring import Bench, bench_for, device_of
+from pipeline.measuring import Bench, bench_for
 from pipeline.project import Project
+from pipeline.reach import device_of
 from pipeline.table import plain
 from targets.schema import read_target
 

@@ -26,7 +26,8 @@ def deploy(
     """The main job; the outcome, or None for a dry run."""
     from pipeline.deploy import Deploy
     from pipeline.keeping import write_told
-    from pipeline.measuring import device_of, where_it_runs
+    from pipeline.measuring import where_it_runs
+    from pipeline.reach import device_of
 
     project = Project.here()
     if dry_run:

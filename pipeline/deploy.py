@@ -12,7 +12,6 @@ from device_agents.bundle import read_bundle
 from device_agents.farm import page
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
-from device_agents.farm.reserve import open_free
 from device_agents.farm.verdict import Judgement, Metric
 from device_agents.farm.why import Cause, asked
 from edgewright.errors import EdgewrightError
@@ -20,13 +19,13 @@ from edgewright.progress import Progress
 from pipeline.build import Done, builder
 from pipeline.bundles import lay_out
 from pipeline.keeping import keep, take_up
-from pipeline.measuring import Bench, device_of
+from pipeline.measuring import Bench
 from pipeline.outcome import Measured, outcome_of
 from pipeline.parity import Parity
 from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.project import Project
+from pipeline.reach import device_of, open_unreserved
 from pipeline.recipe import read_recipe
-from pipeline.release.signing import user_signer
 from pipeline.search.default import completed, within
 from pipeline.session import Session
 from pipeline.store import Artifact
@@ -120,13 +119,7 @@ class Deploy:
             )
 
     def _open(self) -> AnyDevice:
-        return open_free(
-            self.entry,
-            state=self.project.state,
-            cache=self.project.cache,
-            progress=self.progress,
-            sign=user_signer(),
-        )
+        return open_unreserved(self.project, self.entry, self.progress)
 
 
 class _Gate:

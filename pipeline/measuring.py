@@ -14,12 +14,11 @@ from device_agents.farm.inventory import HOST, DeviceEntry, Inventory, stand_in
 from device_agents.farm.job import Job, JobVariant, Purpose
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
-from device_agents.farm.reserve import open_free
 from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.progress import Progress, Silent
 from pipeline.keeping import Note, keep, on_stderr
 from pipeline.project import Project
-from pipeline.release.signing import user_signer
+from pipeline.reach import device_of, open_unreserved
 from targets.schema import TENSORRT, Runtime, Target, read_target
 
 More = Callable[[list[dict[str, Any]]], int]
@@ -48,24 +47,6 @@ class Protocol:
         """As a job has them. more_s, the seconds that `ask` may cost, go into the job's time limit."""
         given = {name: value for name, value in vars(self).items() if name not in ("refuse", "more_s")}
         return given | {"on_bad_state": "refuse" if self.refuse else "measure"}
-
-
-class NotReachable(EdgewrightError):
-    """No agent runs on such devices, so nothing can be measured there, nor can this machine stand in."""
-
-
-def device_of(project: Project, target: Target, device: str | None) -> DeviceEntry:
-    """The farm's device of that name, or the one of that target; this machine where there is none.
-
-    Raises NotReachable, and what Inventory.read and choose raise.
-    """
-    if not target.reachable:
-        raise NotReachable(
-            f"Nothing is measured on an {target.name} device: no agent runs there.",
-            where=f"{target.name}.toml: reachable",
-            remedy=f"./inv build --target {target.name}, then ./inv accept BUNDLE --unmeasured and ./inv release",
-        )
-    return Inventory.read(project.farm_file).choose(target.name, device)
 
 
 def time_limit_s(variants: Sequence[JobVariant]) -> float:
@@ -106,13 +87,7 @@ class Bench:
 
     def open(self) -> AnyDevice:
         """The device. Raises DeviceError; DeviceReserved before anything is sent."""
-        return open_free(
-            self.entry,
-            state=self.project.state,
-            cache=self.project.cache,
-            progress=self.progress,
-            sign=user_signer(),
-        )
+        return open_unreserved(self.project, self.entry, self.progress)
 
     def measured(
         self,

@@ -12,12 +12,11 @@ from device_agents.errors import DeviceError, RuntimeUnavailable
 from device_agents.farm.inventory import DeviceEntry
 from device_agents.farm.opening import AnyDevice
 from device_agents.farm.report import Report
-from device_agents.farm.reserve import open_free
 from pipeline.keeping import Note, keep
 from pipeline.measuring import Bench, Protocol
 from pipeline.nightly.child import Answer
 from pipeline.project import Project
-from pipeline.release.signing import user_signer
+from pipeline.reach import open_unreserved
 from targets.schema import Target
 
 PROTOCOL = Protocol(processes=3, samples=20, block_seconds=0.15, warmup_seconds=0.3, memory_passes=1)
@@ -42,7 +41,7 @@ class Measuring:
     def open(self, entry: DeviceEntry) -> AnyDevice:
         """A device, which `stop` closes; `close` it afterwards. Raises DeviceError, DeviceReserved among them."""
         self._check()
-        device = open_free(entry, state=self.project.state, cache=self.project.cache, sign=user_signer())
+        device = open_unreserved(self.project, entry)
         self._open.add(device)
         if self._stopped.is_set():  # while it was opened
             self.close(device)

@@ -17,8 +17,8 @@ from edgewright.progress import Progress, Silent
 from pipeline.build import Done, builder
 from pipeline.fingerprint import code_of
 from pipeline.keeping import on_stderr, take_up
-from pipeline.measuring import device_of
 from pipeline.project import Project
+from pipeline.reach import device_of
 from pipeline.recipe import Recipe
 from pipeline.search.candidates import Workshop
 from pipeline.search.constraints import Constraints

@@ -31,7 +31,8 @@ def shrink(
     Raises EdgewrightError.
     """
     from pipeline.keeping import write_told
-    from pipeline.measuring import device_of, where_it_runs
+    from pipeline.measuring import where_it_runs
+    from pipeline.reach import device_of
     from pipeline.search.found import lines, recipe_lines
     from pipeline.search.search import run
 

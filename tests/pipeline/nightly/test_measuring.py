@@ -59,7 +59,7 @@ class Bench:
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     found = Device()
-    monkeypatch.setattr(nights, "open_free", lambda entry, **given: found)
+    monkeypatch.setattr(nights, "open_unreserved", lambda project, entry: found)
     monkeypatch.setattr(nights, "Bench", Bench)
     monkeypatch.setattr(nights, "read_bundle", lambda folder: folder)
     monkeypatch.setattr(Bench, "during", staticmethod(lambda: None))

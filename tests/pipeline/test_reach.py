@@ -8,7 +8,7 @@ import pytest
 
 from edgewright.errors import EdgewrightError
 from pipeline.commands import deploy
-from pipeline.measuring import NotReachable
+from pipeline.reach import NotReachable
 from pipeline.search.task import shrink
 
 
