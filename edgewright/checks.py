@@ -27,8 +27,7 @@ def root() -> Path:
 def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str] = ()) -> int:
     """Runs pytest and returns its exit status.
 
-    Nothing named: the tests share the cores; then those marked boards, two processes at a time; then those marked
-    alone, which time things, by themselves.
+    Nothing named: the tests share the cores; then those marked alone, which time things, by themselves.
 
     all: also the tests marked slow and device (benchmarks only where `paths` names tests/bench).
     keyword: pytest's -k. paths: files, folders or node ids; none means all of tests/.
@@ -46,8 +45,7 @@ def run_tests(all: bool = False, keyword: str | None = None, paths: Sequence[str
     # What takes minutes to start is shared by a file's tests.
     by_file = "--dist loadfile --no-loadscope-reorder"
     parts = {
-        f"{which} and not boards and not alone": f"-n {_workers()} {by_file}",
-        f"{which} and boards": f"-n {min(2, _workers())} {by_file}",
+        f"{which} and not alone": f"-n {_workers()} {by_file}",
         f"{which} and alone": "",
     }
     statuses = [_status([*command, "-m", marked, *how.split()]) for marked, how in parts.items()]

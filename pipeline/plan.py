@@ -171,7 +171,12 @@ def make_plan(recipe: Recipe, target: Target, retrain: bool = False, without: Ma
             continue
         network, spec = variants.shrunk(layout, shrink, trained)
         routes.exported(
-            layout, shrink.name, network, spec, bases, variants.ready(layout, shrink.name, network, spec, trained)
+            layout,
+            shrink.name,
+            network,
+            spec,
+            bases,
+            variants.ready(layout, shrink.name, network, spec, trained, shrink.weight_bits),
         )
     return layout.plan
 

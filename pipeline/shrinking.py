@@ -44,6 +44,9 @@ class Shrink(BaseModel):
     sparsity: float = Field(0.0, ge=0, lt=1, description="share of the weights that become zero; shapes stay")
     pattern: Literal["unstructured", "2:4"] = Field("unstructured", description="2:4 is half of every four weights")
     scope: Literal["local", "global"] = Field("global", description="zeros: the same share of each layer, or of all")
+    weight_bits: int | None = Field(
+        None, ge=2, le=7, description="values that weights end with, 2^bits - 1 a channel: for a smaller download alone"
+    )
 
     # How it is chosen.
     criterion: str = Field("taylor", description="a function of pipeline/pruning/criteria.py")
@@ -150,6 +153,8 @@ def _wrong_shares(shrink: Shrink) -> str | None:
             "nothing to shrink: set blocks, filters, heads or neurons (shares between 0 and 1), "
             "a budget (macs, params or bytes), remove or widths, sparsity, or a student"
         )
+    if shrink.weight_bits and shrink.rewind != "none":
+        return "a lottery ticket is of weights as they were, weight_bits of rounded ones: keep one"
     if shrink.remove and shrink.blocks:
         return "remove names the blocks that go, blocks is a share of them: keep one"
     if len(set(shrink.remove)) != len(shrink.remove):

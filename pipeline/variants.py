@@ -55,7 +55,9 @@ def trained(layout: Layout, recipe: Recipe, variant: str, retrain: bool = False)
     )  # fmt: skip
 
 
-def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: str) -> str:
+def ready(
+    layout: Layout, name: str, network: str, spec: dict[str, Any], base: str, weight_bits: int | None = None
+) -> str:
     """The node that leaves a network made ready for INT8, or "" where the recipe asks for nothing of the kind.
 
     base: the trained network, which teaches where outputs are logits; with a loss of the recipe's own they may not be.
@@ -63,7 +65,7 @@ def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: s
     recipe, made = layout.recipe, ""
     asked = recipe.quantise
     shared = {"network": spec, "data": layout.data, "samples": asked.samples}
-    if asked.equalise:
+    if asked.equalise and weight_bits is None:  # weights scaled by their inputs' channels have many values again
         made = layout.add(name, "equalise", {**shared, "threads": recipe.train.threads}, {"model": network})
     if asked.qat_epochs:
         rate = recipe.train.learning_rate / QAT_RATE
@@ -72,7 +74,7 @@ def ready(layout: Layout, name: str, network: str, spec: dict[str, Any], base: s
         parameters = {
             **shared, "metric": recipe.metric.name, "schedule": schedule.model_dump(),
             "metric_drop": recipe.check.metric_drop, "teacher": network_of(recipe) if taught else None,
-            "temperature": 4.0, "distillation": DISTILLATION,
+            "temperature": 4.0, "distillation": DISTILLATION, "weight_bits": weight_bits,
         }  # fmt: skip
         given = {"model": made or network, **({"teacher": base} if taught else {})}
         made = layout.add(name, "qat", parameters, given, teacher=recipe if taught else None)
@@ -199,6 +201,7 @@ class _Road:
             "teacher": network_of(teacher) if teacher else None,
             "temperature": shrink.temperature, "distillation": shrink.teaching,
             "transfer": shrink.transfer, "transfer_weight": shrink.transfer_weight, "stages": shrink.stages,
+            "weight_bits": shrink.weight_bits if last else None,
         }  # fmt: skip
         given = {**inputs, **({"teacher": self.teaches} if self.teaches else {})}
         return self.layout.add(shrink.name, "distil", parameters, given, label, teacher=teacher)

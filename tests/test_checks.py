@@ -22,7 +22,7 @@ files = ["small"]
 
 [tool.pytest.ini_options]
 addopts = "-m 'not slow and not device and not bench' -p no:cacheprovider"
-markers = ["slow: s", "device: d", "bench: b", "boards: d", "alone: a"]
+markers = ["slow: s", "device: d", "bench: b", "alone: a"]
 
 [tool.importlinter]
 root_package = "small"
@@ -108,16 +108,17 @@ def test_run_tests_takes_paths_from_the_current_folder(
     assert "1 passed" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("wrong", [None, "boards", "alone"])
-def test_run_tests_of_everything_runs_each_part_whatever_became_of_another(
+@pytest.mark.parametrize("wrong", [None, "shared", "alone"])
+def test_run_tests_of_everything_runs_each_part_whatever_became_of_the_other(
     small: Path, wrong: str | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for mark in ("boards", "alone"):
-        test = f"import pytest\n\n\n@pytest.mark.{mark}\ndef test_{mark}():\n    assert {mark != wrong}\n"
-        (small / "tests" / f"test_{mark}.py").write_text(test)
+    for part, mark in (("shared", ""), ("alone", "@pytest.mark.alone\n")):
+        test = f"import pytest\n\n\n{mark}def test_{part}():\n    assert {part != wrong}\n"
+        (small / "tests" / f"test_{part}.py").write_text(test)
     assert run_tests() == (1 if wrong else 0)
     said = capfd.readouterr().out
-    assert said.count(" passed") == (2 if wrong else 3) and said.count(" failed") == bool(wrong)
+    # Both are in the parts' sums: the quick one is beside the shared one.
+    assert said.count(" passed") == (1 if wrong == "alone" else 2) and said.count(" failed") == bool(wrong)
 
 
 def test_run_tests_returns_the_failure(small: Path) -> None:

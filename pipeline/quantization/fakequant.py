@@ -41,18 +41,22 @@ class FakeQuant(TorchFunctionMode):
     it (static.LINEAR). Jacob et al. 2018, arXiv 1712.05877; the straight-through estimator is Bengio et al. 2013,
     arXiv 1308.3432.
 
+    weight_bits: weights of 2^bits - 1 values for each output channel instead, as a small download has them (Han et al.
+    2016, arXiv 1510.00149); INT8 says each of them exactly enough. activations: whether those are rounded at all.
+
     In evaluation mode ranges are those of `observe`. In training each batch has its own: then nothing is remembered
     from step to step, and a training that was killed goes on to the same bit.
 
     ranges: {what is rounded, as the weight's name or "add#2 of 1": (its least and its largest value)}.
     """
 
-    def __init__(self, net: nn.Module) -> None:
+    def __init__(self, net: nn.Module, weight_bits: int | None = None, activations: bool = True) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.weight_bits, self.activations = net, weight_bits, activations
         self.ranges: dict[str, tuple[float, float]] = {}
         self._names = {id(parameter): name for name, parameter in net.named_parameters()}
         self._seen: Counter[str] = Counter()
+        self._axes: dict[int, tuple[Tensor, int]] = {}
         self._observing = self._attention = False
 
     def observe(self, x: Tensor) -> None:
@@ -62,6 +66,13 @@ class FakeQuant(TorchFunctionMode):
             logits_of(self.net, x)
         finally:
             self._observing = False
+
+    def settle(self, x: Tensor) -> None:
+        """Rounds to `weight_bits`, in place, the weights that a pass over `x` [N, ...] in evaluation mode reads."""
+        self._axes.clear()
+        logits_of(self.net, x)
+        for weight, axis in self._axes.values():
+            weight.data.copy_(rounded_weight(weight.detach(), axis, self.weight_bits or 8))
 
     def passes(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """The network's forward() with this at work in it."""
@@ -116,10 +127,16 @@ class FakeQuant(TorchFunctionMode):
         return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
 
     def _weight(self, weight: Tensor, axis: int | None) -> Tensor:
-        return weight if self._observing or not weight.is_floating_point() else rounded_weight(weight, axis)
+        if self._observing or not weight.is_floating_point():
+            return weight
+        if axis is None:  # an embedding's rows share one scale, in which few values are too few
+            return rounded_weight(weight, axis) if self.activations else weight
+        if id(weight) in self._names:
+            self._axes[id(weight)] = weight, axis
+        return rounded_weight(weight, axis, self.weight_bits or 8)
 
     def _activation(self, place: str, x: Any) -> Any:
-        if not isinstance(x, Tensor) or not x.is_floating_point() or not x.numel():
+        if not self.activations or not isinstance(x, Tensor) or not x.is_floating_point() or not x.numel():
             return x
         if self.net.training or self._observing:
             low, high = (float(one) for one in x.detach().aminmax())
@@ -133,9 +150,9 @@ class FakeQuant(TorchFunctionMode):
 
 
 @contextmanager
-def fake_quantised(net: nn.Module) -> Iterator[FakeQuant]:
+def fake_quantised(net: nn.Module, weight_bits: int | None = None, activations: bool = True) -> Iterator[FakeQuant]:
     """`net` computes in simulated INT8 meanwhile, in training as in evaluation; after it, it is as it was."""
-    quant, before = FakeQuant(net), net.__dict__.get("forward")
+    quant, before = FakeQuant(net, weight_bits, activations), net.__dict__.get("forward")
     net.forward = quant.passes(net.forward)
     try:
         yield quant
@@ -161,16 +178,16 @@ def rounded(x: Tensor, low: float, high: float) -> Tensor:
     return torch.fake_quantize_per_tensor_affine(x, step, round(-low / step), 0, 255)
 
 
-def rounded_weight(weight: Tensor, axis: int | None) -> Tensor:
-    """A weight in 255 steps around zero, which stays zero; a scale per position along `axis`, or one for all."""
-    magnitude = weight.detach().abs()
+def rounded_weight(weight: Tensor, axis: int | None, bits: int = 8) -> Tensor:
+    """A weight as 2^bits - 1 steps around zero, which stays zero; a scale per position along `axis`, or one for all."""
+    magnitude, most = weight.detach().abs(), 2 ** (bits - 1) - 1
     if axis is None:
-        step = max(float(magnitude.max()) / 127, LEAST_STEP)
-        return torch.fake_quantize_per_tensor_affine(weight, step, 0, -127, 127)
+        step = max(float(magnitude.max()) / most, LEAST_STEP)
+        return torch.fake_quantize_per_tensor_affine(weight, step, 0, -most, most)
     axis %= weight.dim()
-    steps = magnitude.amax([one for one in range(weight.dim()) if one != axis]).div(127).clamp_min(LEAST_STEP)
+    steps = magnitude.amax([one for one in range(weight.dim()) if one != axis]).div(most).clamp_min(LEAST_STEP)
     return torch.fake_quantize_per_channel_affine(
-        weight, steps, torch.zeros_like(steps, dtype=torch.int32), axis, -127, 127
+        weight, steps, torch.zeros_like(steps, dtype=torch.int32), axis, -most, most
     )
 
 

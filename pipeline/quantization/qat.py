@@ -16,31 +16,49 @@ if TYPE_CHECKING:
     Judge = Callable[[nn.Module], float]
 
 
-def in_int8(network: nn.Module, judge: Judge, calibration: Tensor) -> float:
+def in_int8(network: nn.Module, judge: Judge, calibration: Tensor, weight_bits: int | None = None) -> float:
     """What `judge` (the metric of a network in evaluation mode) says of simulated INT8.
 
-    calibration: [M, ...], the samples whose least and largest activations are the ranges.
+    calibration: [M, ...], the samples whose least and largest activations are the ranges. weight_bits: see FakeQuant.
     """
     from pipeline.quantization.fakequant import fake_quantised
 
-    with fake_quantised(network) as quant:
+    with fake_quantised(network, weight_bits) as quant:
         quant.observe(calibration)
         return judge(network)
 
 
-def train_in_int8(run: Run, judge: Judge, calibration: Tensor, scratch: Path, progress: Progress) -> TrainResult:
+def train_in_int8(
+    run: Run, judge: Judge, calibration: Tensor, scratch: Path, progress: Progress, weight_bits: int | None = None
+) -> TrainResult:
     """Trains run.network in place in simulated INT8; it ends in float, with the weights whose INT8 `judge` likes best.
+    Those are of `weight_bits` then, where that is given (see FakeQuant).
 
     Ranges are taken anew from `calibration` [M, ...] for each judgement, as the quantiser will take them from what is
     exported. Raises what `train` raises; resumes as it does.
     """
     from pipeline.quantization.fakequant import fake_quantised
 
-    with fake_quantised(run.network) as quant:
+    with fake_quantised(run.network, weight_bits) as quant:
 
         def judged(network: nn.Module) -> float:
             quant.observe(calibration)
             return judge(network)
 
         quant.observe(calibration)  # where there is attention, that is known from the first batch on, resumed or not
-        return train(replace(run, judge=judged), scratch, progress)
+        result = train(replace(run, judge=judged), scratch, progress)
+        if weight_bits is not None:
+            quant.settle(calibration[:1])
+        return result
+
+
+def train_with_few_values(run: Run, bits: int, scratch: Path, progress: Progress) -> TrainResult:
+    """Trains run.network in place with its weights alone rounded, to `bits`, and leaves them so. Raises as `train`."""
+    import torch
+
+    from pipeline.quantization.fakequant import fake_quantised
+
+    with fake_quantised(run.network, bits, activations=False) as quant:
+        result = train(run, scratch, progress)
+        quant.settle(torch.from_numpy(run.part.x[:1]))
+    return result

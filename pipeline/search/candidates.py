@@ -9,42 +9,56 @@ from typing import Any
 
 from pipeline.build import REFUSALS, Builder, Done
 from pipeline.plan import Plan, Variant, make_plan, with_a_base
+from pipeline.pruning.plan import PlanMismatch
+from pipeline.pruning.proven import WrongCut
+from pipeline.pruning.selection import ImpossibleRatio
 from pipeline.recipe import Recipe
+from pipeline.search.light import AS_IT_IS, Light
 from pipeline.search.pricing import Way
 from pipeline.search.space import Choice, Space
 from pipeline.shrinking import Shrink
-from pipeline.training import FloorOutOfReach
+from pipeline.steps.prune import DidNotShrink
+from pipeline.training import FloorOutOfReach, TrainingFailed
 from targets.schema import Target
 
 INHERITED = (
     "criterion", "samples", "distillation", "temperature", "learning_rate", "teacher", "unknown", "skip",
 )  # fmt: skip
 """What a candidate takes over from the recipe's first [[shrink]] table, where that says it."""
+SPOILT = (DidNotShrink, ImpossibleRatio, PlanMismatch, TrainingFailed, WrongCut)
+"""What takes only its own candidate down."""
 BY_DEGREES, LONG = 1 / 3, 8
 """Groups that lose more than two thirds go in two rounds where there are that many epochs."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One choice to be trained for so many epochs. number: of its choice, in the order in which they were proposed."""
+    """One choice to be trained for so many epochs. number: of its choice, in the order in which they were proposed.
+
+    form: what makes its download smaller and nothing else.
+    """
 
     number: int
     choice: Choice
     epochs: int
-    sparsity: float = 0.0
+    form: Light = AS_IT_IS
+
+    @property
+    def light(self) -> bool:
+        return self.form != AS_IT_IS
 
     @property
     def name(self) -> str:
-        return f"c{self.number:02d}-e{self.epochs}" + ("-sparse" if self.sparsity else "")
+        bits = f"-b{self.form.weight_bits}" if self.form.weight_bits else ""
+        zeros = f"-z{round(100 * self.form.sparsity)}" if self.form.sparsity else ""
+        return f"c{self.number:02d}-e{self.epochs}{bits}{zeros}"
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "number": self.number, "choice": self.choice.to_json(), "epochs": self.epochs, "sparsity": self.sparsity,
-        }  # fmt: skip
+        return {**vars(self), "choice": self.choice.to_json(), "form": vars(self.form)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Candidate:
-        return cls(content["number"], Choice.from_json(content["choice"]), content["epochs"], content["sparsity"])
+        return cls(content["number"], Choice.from_json(content["choice"]), content["epochs"], Light(**content["form"]))
 
 
 @dataclass(frozen=True)
@@ -84,10 +98,11 @@ class Workshop:
         told |= {"remove": choice.remove} if choice.remove else {}
         told |= {"widths": self.space.named(choice)} if choice.widths else {}
         told |= {"vocabulary": True} if self.space.rows else {}
-        if candidate.sparsity:
+        told |= {"weight_bits": candidate.form.weight_bits} if candidate.form.weight_bits else {}
+        if candidate.form.sparsity:
             # Half of the epochs heal the cut, before the zeros come.
             healing = candidate.epochs // 2
-            told |= {"sparsity": candidate.sparsity, "round_epochs": healing, "epochs": candidate.epochs - healing}
+            told |= {"sparsity": candidate.form.sparsity, "round_epochs": healing, "epochs": candidate.epochs - healing}
         elif self._by_degrees(candidate):
             healing = candidate.epochs // 4
             told |= {"rounds": 2, "round_epochs": healing, "epochs": candidate.epochs - healing}

@@ -27,6 +27,8 @@ from pipeline.search.subject import Base
 from pipeline.shrinking import Shrink
 
 NOTE = "finals"
+LIGHTEST = 2
+"""How many of those with a smaller download are measured: what holds in float may not in INT8."""
 
 
 @dataclass
@@ -42,15 +44,15 @@ class Finals:
         return self.rungs.notes.spent_s
 
     def candidates(self) -> list[Candidate]:
-        """The networks that are measured: the fastest that lose no more than is allowed, half of it, and the sparse."""
+        """What is measured: the fastest that lose no more than is allowed, half of it, and the lightest."""
         rungs = self.rungs
-        by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.sparsity}
+        by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.light}
         pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
         unit, most = rungs.asked.max_drop, finalists(self.budget_s)
         picked = pick(pool, [unit * share for share in (1.0, 0.6, 0.3)[:most]], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
-        sparse = [one.candidate for one in rungs.results() if one.candidate.sparsity and rungs.lost(one) <= unit + 1e-9]
-        return found + sparse
+        light = [one for one in rungs.results() if one.candidate.light and rungs.lost(one) <= unit + 1e-9]
+        return found + [one.candidate for one in sorted(light, key=rungs.download)[:LIGHTEST]]
 
     def shrinks(self) -> tuple[Shrink, ...]:
         """The measured networks as [[shrink]] tables."""

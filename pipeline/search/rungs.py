@@ -9,29 +9,22 @@ from statistics import median
 from typing import Any
 
 from pipeline.build import StepFailed
-from pipeline.pruning.plan import PlanMismatch
-from pipeline.pruning.proven import WrongCut
-from pipeline.pruning.selection import ImpossibleRatio
+from pipeline.search import light
 from pipeline.search.allocate import Proposal, allocate, pick
-from pipeline.search.candidates import Candidate, Trained, Workshop, by_way
+from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop, by_way
 from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
+from pipeline.search.light import AS_IT_IS, Light
 from pipeline.search.looking import Looking, laid_out
 from pipeline.search.notes import BudgetSpent, Notes, Watched
 from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.space import Choice, Space
-from pipeline.steps.prune import DidNotShrink
-from pipeline.training import TrainingFailed
-
-ZEROS = ((0.75, 0.005), (0.5, 0.002))
-"""Shares of zeros that a smaller download is tried with, and what each may cost of the metric: a network that was cut
-has less to spare than a whole one. They cost no time on the device."""
-GONE, DENSE = 0.8, 0.85
-"""Of a package, the share that goes for each share of zeros, and what is left of a file without any."""
 
 LONG = 12
 """How many are trained for long, at most."""
+LIGHT = 3
+"""How many are trained for a smaller download."""
 AIMS = (0.85, 1.2)
 """Shares of what may be lost that a long training is to lose by prediction: half of all predictions are too good. Where
 nothing quicker is left within the first, one that may hold after all is worth the time that is left."""
@@ -41,8 +34,6 @@ QUICKER = 0.98
 LOOKING = 0.1
 """Share of the budget that one short session may take."""
 OVER = "its time was over"
-SPOILT = (DidNotShrink, ImpossibleRatio, PlanMismatch, TrainingFailed, WrongCut)
-"""What takes only its own candidate down."""
 
 
 @dataclass
@@ -82,7 +73,9 @@ class Rungs:
         for place in range(LONG):
             if not self._prolong(place):
                 break
-        self._sparse()
+        for place in range(LIGHT):
+            if not self._lighten(place):
+                break
 
     def fits(self, price: Price) -> bool:
         """Whether a price is within what is asked."""
@@ -95,10 +88,10 @@ class Rungs:
         return self.base - (one.validation or 0.0)
 
     def results(self) -> list[Trained]:
-        """Of each choice the longest training that came to an end, and the sparse one; by name."""
-        best: dict[tuple[Choice, float], Trained] = {}
+        """Of each choice the longest training that came to an end, and the light ones; by name."""
+        best: dict[tuple[Choice, Light], Trained] = {}
         for one in self.trained.values():
-            key = one.candidate.choice, one.candidate.sparsity
+            key = one.candidate.choice, one.candidate.form
             if one.trouble is None and (key not in best or one.candidate.epochs > best[key].candidate.epochs):
                 best[key] = one
         return sorted(best.values(), key=lambda one: one.candidate.name)
@@ -129,12 +122,12 @@ class Rungs:
         picked = pick(front, aims(self.asked.max_drop)[:count], list(self._numbers), self.fits)
         return self._told(picked, epochs)
 
-    def _told(self, picked: Sequence[Proposal], epochs: int, zeros: float = 0.0) -> dict[str, Any]:
+    def _told(self, picked: Sequence[Proposal], epochs: int, form: Light = AS_IT_IS) -> dict[str, Any]:
         found: list[Candidate] = []
         predicted = {}
         for one in picked:
             number = self._numbers.setdefault(one.choice, len(self._numbers) + 1)
-            found.append(Candidate(number, one.choice, epochs, zeros))
+            found.append(Candidate(number, one.choice, epochs, form))
             predicted[found[-1].name] = {"ms": one.price.ms, "lost": one.lost, "bytes": one.price.bytes}
         return {"candidates": [one.to_json() for one in found], "predicted": predicted}
 
@@ -195,7 +188,7 @@ class Rungs:
             self._tell(Trained.from_json(content))
         done = Trained.from_json(content)
         self.trained[candidate.name] = done
-        if done.validation is not None and not candidate.sparsity:
+        if done.validation is not None and not candidate.light:
             self.forecast.learn(candidate.choice, candidate.epochs, self.base - done.validation)
         self._learn_pace()
         return None if done.trouble == OVER else done
@@ -247,11 +240,11 @@ class Rungs:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
         left = self.until_s - self.notes.spent_s
-        if best is not None:  # the zeros are a training of the best one too
+        if best is not None:  # a smaller download is a training of the best one too
             left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self._told([], full)  # an allocation takes its time too
-        longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.sparsity}
+        longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.light}
         pool = self._pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
         for one in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
@@ -266,35 +259,35 @@ class Rungs:
         return min(self._holding(), key=self._ms, default=None)
 
     def _holding(self) -> list[Trained]:
-        """Those without zeros that lose no more than is asked."""
-        return [one for one in self.results() if not one.candidate.sparsity and self.lost(one) <= self.asked.max_drop]
+        """Those with weights as training left them that lose no more than is asked."""
+        return [one for one in self.results() if not one.candidate.light and self.lost(one) <= self.asked.max_drop]
 
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
 
-    def _sparse(self) -> None:
-        """One more with zeros, that which they make smallest, where there is time."""
-        for candidate in self._taken(self.notes.once("sparse", self._with_zeros)):
-            self._train(candidate, self.until_s)
+    def _lighten(self, place: int) -> bool:
+        """One more, that whose download promises to be the smallest; False where there is none, or no time."""
+        candidates = self._taken(self.notes.once(f"light-{place}", self._lightest))
+        return bool(candidates) and self._train(candidates[0], self.until_s) is not None
 
-    def _with_zeros(self) -> dict[str, Any]:
-        """The choice and zeros that promise the smallest package; none where they promise none smaller than is."""
+    def _lightest(self) -> dict[str, Any]:
         full, left = self.forecast.full, self.until_s - self.notes.spent_s
         if self.pace.training_s(0.0, full) > left:
             return self._told([], full)
-        dense = [DENSE * self.pricing.best(one.candidate.choice).bytes for one in self._holding()]
-        options = [
-            (size, one, zeros)
-            for one in self._pool(ROUNDS + LONG)
-            for zeros, cost in ZEROS
-            if one.lost + cost <= self.asked.max_drop
-            and (size := one.price.bytes * (1 - GONE * zeros)) < min(dense, default=size + 1)
-        ]
-        if not options:
+        sizes = [self.download(one) for one in self.results() if self.lost(one) <= self.asked.max_drop]
+        tried = [one for one in self.results() if one.candidate.light]
+        forms = [(one.candidate.choice, one.candidate.form) for one in tried]
+        cost = [self.lost(one) - self.forecast.lost(one.candidate.choice) for one in tried]
+        costs = light.costs((form, more) for (_, form), more in zip(forms, cost, strict=True))
+        found = light.smallest(self._pool(ROUNDS + LONG), costs, self.asked.max_drop, min(sizes, default=None), forms)
+        if found is None or self.pace.training_s(self._share(found[0].choice), full) > left:
             return self._told([], full)
-        _, best, zeros = min(options, key=lambda option: option[0])
-        late = self.pace.training_s(self._share(best.choice), full) > left
-        return self._told([] if late else [best], full, zeros)
+        return self._told([found[0]], full, found[1])
+
+    def download(self, one: Trained) -> float:
+        """What a candidate's package is promised to be, in bytes."""
+        size = self.pricing.best(one.candidate.choice).bytes
+        return light.promised(size, one.candidate.form) if one.candidate.light else light.DENSE * size
 
     def _pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""

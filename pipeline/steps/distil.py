@@ -9,6 +9,7 @@ from edgewright.files import canonical_json, sha256_bytes, sha256_file
 from pipeline import data, network
 from pipeline.distillation.lesson import Together, teaching
 from pipeline.pruning.plan import PruningPlan
+from pipeline.quantization.qat import train_with_few_values
 from pipeline.steps.base import DataSpec, Input, NetworkSpec, Step, StepParameters, Work
 from pipeline.steps.train import checked_network, count, loss_function, percent, validation_metric
 from pipeline.training import Run, Schedule, train
@@ -23,7 +24,8 @@ class Taught(StepParameters):
     """A network that is trained, and who teaches it.
 
     teacher: the network that teaches, None where none does. distillation: weight of its logits' loss, 0 is none;
-    temperature softens both sides' logits.
+    temperature softens both sides' logits. weight_bits: the weights end with 2^bits - 1 values for each output channel,
+    and are trained so; None for as many as there are floats.
     """
 
     network: NetworkSpec
@@ -31,6 +33,7 @@ class Taught(StepParameters):
     teacher: NetworkSpec | None
     temperature: float
     distillation: float
+    weight_bits: int | None = None
 
 
 class DistilParameters(Taught):
@@ -75,7 +78,10 @@ class Distil(Step[DistilParameters]):
             judge=lambda one: validation_metric(one, parts, parameters.metric, work.places),
         )  # fmt: skip
         try:
-            result = train(run, work.scratch, work.progress)
+            if parameters.weight_bits is None:
+                result = train(run, work.scratch, work.progress)
+            else:
+                result = train_with_few_values(run, parameters.weight_bits, work.scratch, work.progress)
         finally:
             if lesson is not None:
                 lesson.close()
@@ -85,6 +91,8 @@ class Distil(Step[DistilParameters]):
         made = f", the best of {count(epochs, 'epoch')}"
         if result.best_epoch in (None, schedule.epochs):
             made = f", {count(epochs, 'epoch')}"
+        if parameters.weight_bits is not None:
+            made += f", weights of {parameters.weight_bits} bits"
         return {
             "validation": value,
             "best_epoch": result.best_epoch,

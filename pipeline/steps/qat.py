@@ -25,7 +25,7 @@ class QatParameters(Taught):
     """schedule: of the training, whose learning rate should be low; samples: calibration samples for the ranges.
 
     metric_drop: what INT8 may lose of the metric on validation without any training. teacher, temperature,
-    distillation: as the distil step has them.
+    distillation, weight_bits: as the distil step has them.
     """
 
     data: DataSpec
@@ -57,7 +57,7 @@ class Qat(Step[QatParameters]):
             return validation_metric(one, parts, parameters.metric, work.places)
 
         value = judge(net)
-        before = after = in_int8(net, judge, calibration)
+        before = after = in_int8(net, judge, calibration, parameters.weight_bits)
         result: TrainResult | None = None
         failed = ""
         if not value - before <= parameters.metric_drop:
@@ -102,6 +102,7 @@ def _trained(
             calibration,
             work.scratch,
             work.progress,
+            parameters.weight_bits,
         )
     finally:
         if lesson is not None:

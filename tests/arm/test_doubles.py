@@ -19,7 +19,7 @@ from tests.doubles.arm import ArmDouble, declare
 from tests.doubles.arm_boards import BOARDS
 from tests.doubles.arm_root import RootRecipe, missing
 
-pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards]
+pytestmark = [pytest.mark.slow, pytest.mark.device]
 
 Arm = Callable[[str], ArmDouble]
 

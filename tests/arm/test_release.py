@@ -22,7 +22,7 @@ from tests.doubles.arm_root import missing
 from tests.pipeline.release.packages import onnxruntime_cpp, runnable
 from tests.prerequisites import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards]
+pytestmark = [pytest.mark.slow, pytest.mark.device]
 
 FILES = {"onnxruntime": "onnx", "litert": "int8", "tflite-runtime": "float32"}
 """By runtime, the file of tests/pipeline/release/packages/runnable.py that it is given."""

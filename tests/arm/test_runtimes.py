@@ -25,7 +25,7 @@ from tests.device_agents.farm.jobs import quick_job
 from tests.device_agents.tiny import evaluation, tiny_bundle
 from tests.doubles.arm import ArmDouble
 
-pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.boards]
+pytestmark = [pytest.mark.slow, pytest.mark.device]
 
 FLOAT = 1e-4
 """Share of the outputs' spread."""

@@ -225,7 +225,6 @@ def test_bad_arguments_end_with_the_next_command(
     assert said in told and "next:" in told and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_quick_run_makes_every_row_and_goes_on_from_what_there_is(project_root: Path, tmp_path: Path) -> None:
     environment = {

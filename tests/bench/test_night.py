@@ -68,7 +68,6 @@ def test_part_that_is_not_run_again_is_kept(tmp_path: Path, monkeypatch: pytest.
     assert read(out) == {}
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.device
 def test_quick_run_goes_through(project_root: Path, tmp_path: Path) -> None:

@@ -40,7 +40,6 @@ def test_slowed_down_network_has_a_known_share_more_layers(tmp_path: Path) -> No
     assert {round(kind.more, 4) for kind in KINDS} == {0.0, 0.0303}
 
 
-@pytest.mark.alone
 @pytest.mark.slow
 def test_quick_run_measures_and_simulates(project_root: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "EDGEWRIGHT_STATE": str(tmp_path / "state"), "PYTHONPATH": str(project_root)}

@@ -30,19 +30,25 @@ class Ended:
         assert "next:" in self.text, self.text
 
 
+PROGRAM = "edgewright.program"
+SHORT = "tests.deploy.short"
+"""The same program, whose deploys and nights measure and wait for less long."""
+
+
 def environment(state: Path, **more: str) -> dict[str, str]:
     """The environment of a task whose state lies in `state`; one thread, so that cores are shared."""
-    return {**os.environ, "EDGEWRIGHT_ROOT": str(ROOT), "EDGEWRIGHT_STATE": str(state), "OMP_NUM_THREADS": "1", **more}
+    given = {"EDGEWRIGHT_ROOT": str(ROOT), "EDGEWRIGHT_STATE": str(state), "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": str(ROOT), **given, **more}
 
 
-def command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "edgewright.program", "--search-root", str(ROOT), *words]
+def command(*words: str, program: str = PROGRAM) -> list[str]:
+    return [sys.executable, "-m", program, "--search-root", str(ROOT), *words]
 
 
-def start(state: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+def start(state: Path, *words: str, program: str = PROGRAM, **more: str) -> subprocess.Popen[str]:
     """Starts a task in a process group of its own, so that it can be killed with all that it started."""
     return subprocess.Popen(
-        command(*words),
+        command(*words, program=program),
         env=environment(state, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,10 +57,10 @@ def start(state: Path, *words: str, **more: str) -> subprocess.Popen[str]:
     )
 
 
-def run(state: Path, *words: str, timeout: float = 600, **more: str) -> Ended:
+def run(state: Path, *words: str, timeout: float = 600, program: str = PROGRAM, **more: str) -> Ended:
     """Runs a task to its end."""
     done = subprocess.run(
-        command(*words),
+        command(*words, program=program),
         env=environment(state, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

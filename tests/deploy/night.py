@@ -10,13 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from device_agents.agent.lock import holder
 from device_agents.farm.ledger.ledger import Ledger
@@ -27,14 +27,16 @@ from pipeline.demo import write_model
 from pipeline.nightly.builds import Builds
 from pipeline.nightly.child import Answer, Pair
 from pipeline.project import Project
-from tests.deploy.cli import ROOT, Ended, environment
+from tests.deploy.cli import SHORT, Ended, command, environment
 from tests.device_agents.farm.jobs import agents_of, wait_until
 from tests.doubles.farm import TARGET, Farm, Member, write_target
 from tests.doubles.faults import FaultLink
 from tests.doubles.loopback import sshd_path
 from tests.prerequisites import require
 
-SHORT = "tests.deploy.short"
+TWO = {"one": 6, "two": 3}
+"""Models by name, and how many layers they have."""
+ONE = {"one": 6}
 LIMIT_S = 900.0
 GAVE_A_REPORT = ("measured", "known", "invalid")
 """This machine may be busy with other things, which makes reports invalid; that is not what these nights are about."""
@@ -59,12 +61,10 @@ class NightFarm:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begins a night, in a process group of its own."""
-        command = [sys.executable, "-m", SHORT, "--search-root", str(ROOT), "nightly"]
-        command += ["--models", ",".join(self.models), "--parallel", str(self.parallel), *words]
-        folders = {"EDGEWRIGHT_ROOT": str(self.root), "PYTHONPATH": str(ROOT)}
+        given = ["--models", ",".join(self.models), "--parallel", str(self.parallel), *words]
         process = subprocess.Popen(
-            command,
-            env=environment(self.state, **folders, **_TELLS_NOBODY),
+            command("nightly", *given, program=SHORT),
+            env=environment(self.state, EDGEWRIGHT_ROOT=str(self.root), **_TELLS_NOBODY),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -190,6 +190,17 @@ class NightFarm:
                     if mark in (folder / "environ").read_bytes().split(b"\0"):
                         found.append(int(folder.name))
         return found + [pid for member in self.boards for pid in agents_of(str(member.double.root))]
+
+
+class FarmOf(Protocol):
+    """Opens a farm of so many boards."""
+
+    def __call__(self, devices: int, models: Mapping[str, int] = ONE, parallel: int = 4) -> NightFarm: ...
+
+
+def states(night: Night, member: Member | None = None) -> set[str]:
+    """How the jobs ended, of a device or of all."""
+    return {job.state for job in night.jobs if member is None or job.device == member.name}
 
 
 def is_whole(report: Report) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from device_agents.bundle import Bundle, write_bundle
 from device_agents.farm.device import Device
+from device_agents.farm.job import Job
 from device_agents.farm.rollout.record import Rollout, read
 from device_agents.farm.rollout.told import ReleaseThere
 from edgewright.files import pretty_json, sha256_file
@@ -145,6 +146,7 @@ def bench(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, **given: An
     monkeypatch.setenv("EDGEWRIGHT_ROOT", str(root))
     monkeypatch.setenv("EDGEWRIGHT_STATE", str(state))
     monkeypatch.setenv("EDGEWRIGHT_KEY", str(root / "release.key"))
+    monkeypatch.setattr(trials, "Job", partial(Job, settle_s=0.5))  # a machine of tests doesn't settle
     monkeypatch.setattr(trials, "Protocol", lambda **asked: replace(QUICK, ask=asked["ask"]))
     monkeypatch.setattr(rollouts, "Tryout", partial(Tryout, wait_s=1.0))
     with Farm(folder / "farm", count, **given) as farm:

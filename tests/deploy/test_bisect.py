@@ -20,7 +20,7 @@ from device_agents.farm.ledger.ledger import Ledger
 from pipeline.bundles import keep_bundle
 from pipeline.project import Project
 from tests.bench.verdicts.nets import stack
-from tests.deploy.cli import BOARD, Ended, command, environment, run
+from tests.deploy.cli import BOARD, SHORT, Ended, command, environment, run
 from tests.device_agents.farm.ledger import made
 
 pytestmark = pytest.mark.slow
@@ -220,14 +220,14 @@ def test_bundle_of_the_ledger_with_more_layers_is_named(tmp_path: Path) -> None:
             report.results[0] |= {"name": "stack", "bundle": keep_bundle(project, bundle).digest}
             ledger.append(report)
     words = ("bench", "--device", "host", "--anyway", "--processes", "1", str(bundles[4].folder))
-    measured = run(state, *words, EDGEWRIGHT_ROOT=str(tmp_path))
+    measured = run(state, *words, program=SHORT, EDGEWRIGHT_ROOT=str(tmp_path))
     assert measured.status in (0, INVALID), measured.text
     # The folder that it was measured from may go: `bench` has kept it. One that is nowhere is gone around.
     shutil.rmtree(bundles[4].folder)
     shutil.rmtree(state / "bundles" / bundles[2].digest)
     ended = run(
         state, "bisect", "stack", "--target", "host", "--device", "host", "--good", bundles[0].digest[:12], "--anyway",
-        "--budget", "6", "--json", str(told), EDGEWRIGHT_ROOT=str(tmp_path),
+        "--budget", "6", "--json", str(told), program=SHORT, EDGEWRIGHT_ROOT=str(tmp_path),
     )  # fmt: skip
     assert ended.status in (NAMED, INVALID), ended.text
     found = json.loads(told.read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from device_agents.bundle import read_bundle
-from tests.deploy.cli import BOARD, FINISHED, ROOT, environment, run
+from tests.deploy.cli import BOARD, FINISHED, ROOT, SHORT, environment, run
 from tests.deploy.conftest import Deployed
+from tests.deploy.short import DEPLOY
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +31,7 @@ def test_outcome_has_the_promised_shape(deployed: Deployed) -> None:
         assert variant["bytes"] > 0 and variant["params"] > 0 and variant["macs"] > 0
         assert variant["metric"]["name"] == "top-1" and variant["metric"]["on_device"] is True
         assert 0 < variant["latency_ms"]["p50"] <= variant["latency_ms"]["p90"] <= variant["latency_ms"]["p99"]
-        assert variant["latency_ms"]["n"] >= 3 * 8 * 20
+        assert variant["latency_ms"]["n"] >= math.prod(DEPLOY[name] for name in ("processes", "blocks", "samples"))
         assert variant["reason"]
     assert outcome["variants"][0]["speedup"] is None
     assert all(variant["speedup"]["low"] <= variant["speedup"]["high"] for variant in outcome["variants"][1:])
@@ -70,7 +72,8 @@ def test_shipped_bundle_is_whole_and_tells_no_path_of_this_machine(deployed: Dep
 
 
 def test_second_deploy_builds_nothing_and_says_so(deployed: Deployed, own_state: Path, tmp_path: Path) -> None:
-    again = run(own_state, "deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "again.json"))
+    words = ("deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "again.json"))
+    again = run(own_state, *words, program=SHORT)
     assert "nothing to build" in again.text
     outcome = json.loads((tmp_path / "again.json").read_text())
     assert all(step["cached"] for step in outcome["steps"])
@@ -139,7 +142,8 @@ def test_metric_of_the_user_is_taken_from_the_device_s_outputs(own_state: Path, 
         # One picture of the worst class of 200 is five points of it: INT8 may lose more than a check allows by default.
         + "\n[check]\nmetric_drop = 0.3\n"
     )
-    ended = run(own_state, "deploy", "--model", str(own), "--target", BOARD, "--json", str(tmp_path / "o.json"))
+    words = ("deploy", "--model", str(own), "--target", BOARD, "--json", str(tmp_path / "o.json"))
+    ended = run(own_state, *words, program=SHORT)
     assert ended.status in FINISHED, ended.text
     metrics = [variant["metric"] for variant in json.loads((tmp_path / "o.json").read_text())["variants"]]
     assert all(metric["name"] == "worst_class.py:recall" for metric in metrics)

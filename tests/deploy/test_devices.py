@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.cli import FINISHED, ROOT, run
+from tests.deploy.cli import FINISHED, ROOT, SHORT, run
 from tests.doubles import arm, arm_root, loopback, phone
 from tests.prerequisites import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.alone]
+pytestmark = pytest.mark.slow
 
 RECIPE = """\
 factory = "models.architectures.resnet:resnet8"
@@ -50,7 +50,7 @@ def _project(tmp_path: Path) -> tuple[Path, Path]:
 def _deploy(state: Path, root: Path, recipe: Path, target: str) -> tuple[int, str, dict[str, Any]]:
     ended = run(
         state, "deploy", "--model", str(recipe), "--target", target, "--json", str(root / "o.json"),
-        EDGEWRIGHT_ROOT=str(root),
+        program=SHORT, EDGEWRIGHT_ROOT=str(root),
     )  # fmt: skip
     assert (root / "o.json").is_file(), ended.text
     return ended.status, ended.text, json.loads((root / "o.json").read_text())

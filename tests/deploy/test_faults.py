@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.cli import BOARD, FINISHED, ROOT, run, start
+from tests.deploy.cli import BOARD, FINISHED, ROOT, SHORT, run, start
 from tests.deploy.conftest import Deployed
 from tests.doubles.loopback import Loopback, declare
 
@@ -35,13 +35,13 @@ def test_killed_at_ten_random_moments_gives_the_same_bundles(deployed: Deployed,
     words = ("deploy", "--model", "digits", "--target", BOARD, "--json", str(tmp_path / "o.json"))
     kills = 0
     for _ in range(10):
-        process = start(state, *words)
-        time.sleep(dice.uniform(0.5, 16))
+        process = start(state, *words, program=SHORT)
+        time.sleep(dice.uniform(0.5, 8))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             kills += 1
         process.communicate()
-    ended = run(state, *words)
+    ended = run(state, *words, program=SHORT)
     assert kills >= 5, "the deploy is too quick for this test: shorten the waits"
     assert ended.status in FINISHED, ended.text
     outcome = json.loads((tmp_path / "o.json").read_text())
@@ -69,20 +69,20 @@ def test_damaged_artifact_is_named_and_mended(own_state: Path) -> None:
     content[len(content) // 2] ^= 1
     damaged.chmod(0o644)
     damaged.write_bytes(content)
-    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
+    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD, program=SHORT)
     ended.assert_plain()
     assert "./inv store.verify --remove" in ended.text
     run(own_state, "store.verify").assert_plain()
     assert run(own_state, "store.verify", "--remove").status == 0
     assert run(own_state, "store.verify").status == 0
-    again = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
+    again = run(own_state, "deploy", "--model", "digits", "--target", BOARD, program=SHORT)
     assert again.status in FINISHED, again.text
 
 
 def test_damaged_bundle_folder_is_made_again(deployed: Deployed, own_state: Path) -> None:
     model = next((own_state / "bundles").glob("*/model.onnx"))
     model.write_bytes(model.read_bytes()[:-1])
-    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD)
+    ended = run(own_state, "deploy", "--model", "digits", "--target", BOARD, program=SHORT)
     assert ended.status in FINISHED, ended.text
     assert run(own_state, "store.verify").status == 0
 
@@ -101,7 +101,7 @@ def test_two_builds_of_one_store_at_once_share_the_work(tmp_path: Path) -> None:
 
 def test_two_deploys_to_one_device_at_once_name_the_holder(own_state: Path) -> None:
     words = ("deploy", "--model", "digits", "--target", BOARD)
-    first, second = start(own_state, *words), start(own_state, *words)
+    first, second = (start(own_state, *words, program=SHORT) for _ in range(2))
     texts = [first.communicate(timeout=600)[0], second.communicate(timeout=600)[0]]
     statuses = [first.returncode, second.returncode]
     busy, ran = sorted(statuses, key=lambda status: status != 1)
@@ -128,7 +128,7 @@ def test_deploy_to_a_loopback_sshd_declared_as_a_board(deployed: Deployed, own_s
         declare(double, root / "farm.toml", "onnx", "my-pi")
         ended = run(
             own_state, "deploy", "--model", str(ROOT / "models" / "digits.toml"), "--target", BOARD,
-            "--json", str(tmp_path / "o.json"), EDGEWRIGHT_ROOT=str(root),
+            "--json", str(tmp_path / "o.json"), program=SHORT, EDGEWRIGHT_ROOT=str(root),
         )  # fmt: skip
     assert ended.status in FINISHED, ended.text
     outcome = json.loads((tmp_path / "o.json").read_text())

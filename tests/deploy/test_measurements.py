@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from device_agents.bundle import Bundle, read_bundle
+from device_agents.bundle import Bundle
 from tests.bench.verdicts.nets import stack
 from tests.deploy.cli import BOARD, Ended, run, start
 from tests.doubles.loopback import Loopback, declare, free_port
@@ -24,6 +24,18 @@ from tests.doubles.quota import Quota
 
 pytestmark = [pytest.mark.slow, pytest.mark.device, pytest.mark.alone]
 
+RECIPE = """\
+factory = "models.architectures.resnet:resnet8"
+arguments = { widths = [16, 16, 32], stem_stride = 1 }
+data = "digits"
+shrink = []
+[metric]
+floor = 0.5
+[train]
+epochs = 3
+batch = 64
+threads = 1
+"""
 SAME, WORSE, INVALID, UNDECIDED = 0, 3, 4, 5
 
 
@@ -75,19 +87,22 @@ def test_four_percent_more_work_is_caught_and_as_much_is_not(farm: Farm, tmp_pat
     assert told["metrics"]["size"]["change"] == 0
 
 
-def test_float_in_place_of_the_accepted_int8_is_caught(own_state: Path, tmp_path: Path) -> None:
-    root = tmp_path / "project"
+def test_float_in_place_of_the_accepted_int8_is_caught(tmp_path: Path) -> None:
+    root, state = tmp_path / "project", tmp_path / "state"
     root.mkdir()
-    found = (read_bundle(folder) for folder in (own_state / "bundles").iterdir())
-    bundles = {one.manifest.name: one.digest[:16] for one in found}
+    (root / "small.toml").write_text(RECIPE)
     with Loopback(tmp_path / "box") as double:
         declare(double, root / "farm.toml", "onnx", "box", stand_in=False)
         (root / "targets").mkdir()
         (root / "targets" / "onnx.toml").write_text(Path(BOARD).read_text())
 
         def typed(*words: str) -> Ended:
-            return run(own_state, *words, EDGEWRIGHT_ROOT=str(root))
+            return run(state, *words, EDGEWRIGHT_ROOT=str(root))
 
+        made = tmp_path / "made.json"
+        built = typed("build", "--model", str(root / "small.toml"), "--target", "onnx", "--json", str(made))
+        assert built.status == 0, built.text
+        bundles = {name: one["digest"][:16] for name, one in json.loads(made.read_text())["variants"].items()}
         float_, int8 = bundles["trained"], bundles["int8"]
         unmeasured = typed("accept", int8)
         unmeasured.assert_plain()

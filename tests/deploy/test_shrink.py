@@ -19,11 +19,13 @@ CALL = """
 import sys
 from edgewright.errors import EdgewrightError
 from pipeline.search.task import shrink
+from tests.deploy.short import shorter
 told = dict(word.split("=", 1) for word in sys.argv[1:])
 given = {name: float(told[name]) for name in ("max_drop", "max_ms", "max_kb") if name in told}
 try:
-    status = shrink(told.get("model", "digits"), told["target"], told.get("device"), budget=told["budget"],
-                    seed=int(told.get("seed", 0)), json_file=told["json"], **given)
+    with shorter():
+        status = shrink(told.get("model", "digits"), told["target"], told.get("device"), budget=told["budget"],
+                        seed=int(told.get("seed", 0)), json_file=told["json"], **given)
 except EdgewrightError as error:
     print("error:", error)
     status = error.exit_status
@@ -98,7 +100,7 @@ def test_killed_shrink_goes_on_with_the_same_plan(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_met_ends_with_the_best_found(tmp_path: Path) -> None:
-    ended, found = _shrink(tmp_path / "state", max_drop=0.0, max_ms=0.000001)
+    ended, found = _shrink(tmp_path / "state", max_drop=0.0, max_ms=0.000001, budget="20s")
     assert ended.status == (3 if found["valid"] else 4), ended.text
     assert not found["met"]
     assert found["chosen"] is None

@@ -83,7 +83,7 @@ def quick(model: str = "digits") -> Setting:
         model,
         floors=(HEADLINE,),
         seeds=(0,),
-        budget="30s",
+        budget="15s",
         cuts=(_CUTS[1], _CUTS[4]),
         protocol=Protocol(
             processes=2, blocks=2, block_seconds=0.02, warmup_seconds=0.02, memory_passes=1, refuse=False

@@ -120,3 +120,26 @@ def test_multihead_attention_and_embeddings_are_rounded_too() -> None:
     net.get_parameter("words.weight").data[1] = 100.0  # now one scale for the table is too coarse for its other rows
     ids = torch.where(ids == 1, 2, ids)
     assert sqnr(logits_of(net, ids).numpy(), simulated(net, ids, ids).numpy()) < ratio - 6
+
+
+@pytest.mark.parametrize(("name", "bits"), [("resnet", 5), ("mobile", 4), ("vgg", 2)])
+def test_settled_weights_have_few_values_a_channel_and_int8_says_them_all(name: str, bits: int) -> None:
+    net = nets.make(name)
+    with fake_quantised(net, bits, activations=False) as quant:
+        before = logits_of(net, X)
+        quant.settle(X[:1])
+    assert torch.allclose(logits_of(net, X), before, atol=1e-4)
+    values = 2**bits - 1
+    weights = [one for key, one in net.named_parameters() if key.endswith("weight") and one.dim() > 1]
+    for weight in weights:
+        assert max(len(set(channel.tolist())) for channel in weight.flatten(1)) <= values
+        steps = rounded_weight(weight, 0) / weight.flatten(1).abs().amax(1).div(127).view(-1, *[1] * (weight.dim() - 1))
+        assert len(set(steps.round().flatten().tolist())) <= values
+
+
+def test_only_weights_are_rounded_where_activations_are_not() -> None:
+    net = nets.make("resnet")
+    with fake_quantised(net, 5, activations=False) as quant:
+        quant.settle(X[:1])
+        quant.observe(CALIBRATION)
+        assert quant.ranges == {}

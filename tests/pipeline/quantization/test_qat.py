@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch import nn
 from edgewright.progress import Silent
 from models.data.parts import Part
 from pipeline.distillation import logits_of
-from pipeline.quantization.fakequant import FakeQuant
-from pipeline.quantization.qat import in_int8, train_in_int8
+from pipeline.quantization.fakequant import FakeQuant, fake_quantised
+from pipeline.quantization.qat import in_int8, train_in_int8, train_with_few_values
 from pipeline.training import Run, Schedule, cross_entropy, train
 from tests.pipeline.training import runs
 
@@ -37,11 +38,17 @@ def _judge(net: nn.Module) -> float:
     return -float(nn.functional.cross_entropy(logits_of(net, X), Y))
 
 
-def _fragile(folder: Path) -> nn.Module:
-    """Trained in float, then one input of its head is scaled up and its weight down: INT8 loses the other inputs."""
+def _sound(folder: Path) -> nn.Module:
+    """Trained in float."""
     net = runs.small()
     run = Run(net, PART, Schedule(epochs=3, batch=32, threads=1, learning_rate=0.05), 7, cross_entropy(0.0), "train")
     train(run, folder, Silent())
+    return net.eval()
+
+
+def _fragile(folder: Path) -> nn.Module:
+    """Trained in float, then one input of its head is scaled up and its weight down: INT8 loses the other inputs."""
+    net = _sound(folder)
     with torch.no_grad():
         for name in ("1.weight", "1.bias"):
             net.get_parameter(name)[0] *= 300
@@ -128,3 +135,27 @@ def test_held_zeros_stay(tmp_path: Path) -> None:
         weight[:, ::2] = 0
     train_in_int8(replace(_run(net), masks=["5.weight"]), _judge, X, tmp_path, Silent())
     assert bool((weight[:, ::2] == 0).all()) and bool((weight[:, 1::2] != 0).any())
+
+
+def _values(net: nn.Module) -> int:
+    """The most different weights that an output channel has, of weights that are multiplied with."""
+    weights = [one.detach() for name, one in net.named_parameters() if name in ("0.weight", "5.weight")]
+    return max(len(set(channel.tolist())) for weight in weights for channel in weight.flatten(1))
+
+
+def test_weights_of_few_values_are_trained_as_such(tmp_path: Path) -> None:
+    """Two bits ruin the network as it is; trained so it does better, and what it computes is what was judged."""
+    net = _sound(tmp_path / "float")
+    ruined = copy.deepcopy(net)
+    with fake_quantised(ruined, 2, activations=False) as quant:
+        quant.settle(X[:1])
+    result = train_with_few_values(replace(_run(net, 4), judge=_judge), 2, tmp_path / "few", Silent())
+    assert result.best == pytest.approx(_judge(net))
+    assert _judge(net) > _judge(ruined)
+    assert _values(net) <= 3 < _values(_sound(tmp_path / "again"))
+
+
+def test_training_in_int8_keeps_few_values(tmp_path: Path) -> None:
+    net = _sound(tmp_path / "float")
+    train_in_int8(_run(net), _judge, X, tmp_path / "qat", Silent(), weight_bits=4)
+    assert _values(net) <= 15

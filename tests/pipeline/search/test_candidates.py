@@ -13,6 +13,7 @@ from pipeline.export.to_tflite import NotConvertible
 from pipeline.plan import Plan
 from pipeline.recipe import read_recipe
 from pipeline.search.candidates import Candidate, Trained, Workshop, by_way, inherited
+from pipeline.search.light import Light
 from pipeline.search.pricing import Way
 from pipeline.search.space import Choice, find_space
 from targets.schema import read_target
@@ -57,8 +58,9 @@ def test_deep_cuts_with_time_go_by_degrees(workshop: Workshop) -> None:
 
 
 def test_zeros_come_after_the_cut_has_healed(workshop: Workshop) -> None:
-    shrink = workshop.shrink(Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 6, sparsity=0.75))
-    assert (shrink.name, shrink.zeros, shrink.round_epochs, shrink.epochs) == ("c01-e6-sparse", 0.75, 3, 3)
+    shrink = workshop.shrink(Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 6, Light(5, 0.75)))
+    assert (shrink.name, shrink.zeros, shrink.weight_bits) == ("c01-e6-b5-z75", 0.75, 5)
+    assert (shrink.round_epochs, shrink.epochs) == (3, 3)
 
 
 def test_a_candidate_s_bundles_are_found_by_their_way(workshop: Workshop) -> None:

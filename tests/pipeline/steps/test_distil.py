@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from device_agents.bundle import MANIFEST, Manifest
 from edgewright.errors import EdgewrightError
 from pipeline import network
 from pipeline.build import Builder
@@ -14,6 +15,7 @@ from pipeline.distillation.stages import NoStages
 from pipeline.distillation.teachers import WrongTeacher
 from pipeline.plan import Plan
 from pipeline.steps.base import NetworkSpec
+from pipeline.store import Artifact
 from tests.pipeline.conftest import RECIPE
 
 Make = Callable[[str], tuple[Plan, Builder]]
@@ -27,6 +29,10 @@ def _net(plan: Plan, builder: Builder, node: str) -> tuple[float, dict[str, list
     spec = NetworkSpec.model_validate(plan.nodes[node].parameters["network"])
     net, _ = network.rebuilt(spec, builder.places.recipe, artifact)
     return artifact.summary["validation"], {name: list(value.shape) for name, value in net.state_dict().items()}
+
+
+def _manifest(bundle: Artifact) -> Manifest:
+    return Manifest.model_validate_json(bundle.path(MANIFEST).read_bytes())
 
 
 def test_student_of_another_architecture_learns_from_the_teacher(in_folder: Make) -> None:
@@ -88,3 +94,17 @@ def test_distil_keeps_the_best_epoch_and_says_so(in_folder: Make) -> None:
     assert len(metrics) == 4
     assert summary["validation"] == max(metrics)
     assert metrics[summary["best_epoch"] - 1] == max(metrics)
+
+
+def test_weights_of_few_values_make_the_download_smaller_and_not_the_file(in_folder: Make) -> None:
+    few = "[[shrink]]\nname = 'few'\nfilters = 0.5\nweight_bits = 4\n"
+    plan, builder = in_folder(HEAD + "filters = 0.5\n" + few)
+    nodes = {one.name: one.bundle for one in plan.variants if one.name in ("small+int8", "few+int8")}
+    done = builder.build(plan, list(nodes.values()))
+    found = {name: artifact for name, node in nodes.items() if (artifact := done[node].artifact)}
+    small, made = (_manifest(found[name]) for name in ("small+int8", "few+int8"))
+    assert made.bytes == pytest.approx(small.bytes, rel=0.01)
+    assert made.download is not None and small.download is not None
+    assert made.download < 0.75 * small.download
+    trained = done["few/distil"].artifact
+    assert trained is not None and "weights of 4 bits" in trained.summary["figure"]

@@ -1,0 +1,89 @@
+"""What makes a network's download smaller, and neither its file nor its time: weights of few values, and zeros among
+them (Han et al. 2016, arXiv 1510.00149; device_agents/packing.py packs what they leave)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from pipeline.search.allocate import Proposal
+from pipeline.search.space import Choice
+
+DENSE = 0.85
+"""Of an INT8 file, what packing leaves where the weights are as training left them."""
+SMALLER = 0.97
+"""What is not even so much smaller than the best one, by prediction, is not worth a training."""
+_SCALE = (0.3, 4.0)
+"""How far what one form cost moves what the others are thought to cost."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """weight_bits, sparsity: as [[shrink]] has them."""
+
+    weight_bits: int | None
+    sparsity: float
+
+
+AS_IT_IS = Light(None, 0.0)
+
+
+@dataclass(frozen=True)
+class Worth:
+    """left: of an INT8 file, the share that its package holds; cost: of the metric, before one was trained."""
+
+    left: float
+    cost: float
+
+
+# Of INT8 files of ResNet-20 cut to 59 and 68 thousand parameters; a network that was cut has less to spare than a whole
+# one, so many zeros cost more than in one of those.
+FORMS: Mapping[Light, Worth] = {
+    Light(5, 0.0): Worth(0.55, 0.001),
+    Light(4, 0.0): Worth(0.46, 0.003),
+    Light(5, 0.5): Worth(0.45, 0.003),
+    Light(5, 0.75): Worth(0.32, 0.007),
+}
+
+
+def costs(tried: Iterable[tuple[Light, float]]) -> dict[Light, float]:
+    """What each form is thought to cost of the metric, after some were `tried`, each with what it cost: those cost
+    that, the others more or less in proportion."""
+    found: dict[Light, list[float]] = {}
+    for light, cost in tried:
+        found.setdefault(light, []).append(max(0.0, cost))
+    rates = [median(cost) / FORMS[light].cost for light, cost in found.items() if light in FORMS]
+    scale = min(max(median(rates), _SCALE[0]), _SCALE[1]) if rates else 1.0
+    return {light: median(found[light]) if light in found else scale * worth.cost for light, worth in FORMS.items()}
+
+
+def promised(bytes: float, light: Light) -> float:
+    """The package of a file of so many bytes in that form."""
+    return bytes * FORMS[light].left
+
+
+def smallest(
+    pool: Sequence[Proposal],
+    costs: Mapping[Light, float],
+    max_drop: float,
+    under: float | None,
+    done: Iterable[tuple[Choice, Light]],
+) -> tuple[Proposal, Light] | None:
+    """The network and form that promise the smallest package within `max_drop`; None where nothing is left to try that
+    promises one of less than `under` bytes. done: what was trained already."""
+    gone = set(done)
+    options = [
+        (size, place, one, light)
+        for place, one in enumerate(pool)
+        for light, cost in costs.items()
+        for size in [promised(one.price.bytes, light)]
+        if one.lost + cost <= max_drop
+        and (one.choice != Choice() or light.sparsity)  # few values alone are no [[shrink]] table
+        and (one.choice, light) not in gone
+        and (under is None or size < SMALLER * under)
+    ]
+    if not options:
+        return None
+    _, _, best, light = min(options, key=lambda option: option[:2])
+    return best, light
