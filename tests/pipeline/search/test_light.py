@@ -12,6 +12,7 @@ from pipeline.search.space import Choice
 WAY = Way("int8", "onnxruntime", "int8", 1, 1, 1)
 SMALL, LARGE, WHOLE = Choice(("a", "b")), Choice(("a",)), Choice()
 BITS, ZEROS = Light(5, 0.0), Light(5, 0.75)
+COSTS = {BITS: 0.001, ZEROS: 0.0065}
 POOL = [
     Proposal(WHOLE, 0.0, Price(4.0, 300_000, WAY)),
     Proposal(LARGE, 0.004, Price(2.0, 100_000, WAY)),
@@ -20,18 +21,18 @@ POOL = [
 
 
 def test_smallest_within_the_drop_is_found() -> None:
-    found = smallest(POOL, costs(()), 0.01, None, ())
+    found = smallest(POOL, COSTS, 0.01, None, ())
     assert found == (POOL[2], BITS), "75 % zeros of the large one would break the drop"
-    found = smallest(POOL, costs(()), 0.011, None, ())
+    found = smallest(POOL, COSTS, 0.0106, None, ())
     assert found == (POOL[1], ZEROS)
-    assert smallest(POOL, costs(()), 0.0005, None, ()) is None
+    assert smallest(POOL, COSTS, 0.0005, None, ()) is None
 
 
 def test_what_was_trained_or_is_no_smaller_is_not_trained_again() -> None:
     best = promised(60_000, BITS)
-    assert smallest(POOL, costs(()), 0.01, best, ()) is None
-    assert smallest(POOL, costs(()), 0.01, best / SMALLER + 1, ()) == (POOL[2], BITS)
-    again = smallest(POOL, costs(()), 0.01, None, [(SMALL, BITS)])
+    assert smallest(POOL, COSTS, 0.01, best, ()) is None
+    assert smallest(POOL, COSTS, 0.01, best / SMALLER + 1, ()) == (POOL[2], BITS)
+    again = smallest(POOL, COSTS, 0.01, None, [(SMALL, BITS)])
     assert again is not None and again != (POOL[2], BITS)
 
 
