@@ -69,6 +69,7 @@ def candidates(measured: list[Measured], patterns: tuple[str, ...] = ()) -> list
                 wanted_providers=one.variant.runtime.providers if result else (),
                 download_bytes=manifest.get("download"),
                 sparsity=_sparsity(manifest, one.variant.precision, patterns),
+                weight_bits=manifest.get("origin", {}).get("check", {}).get("weight_bits"),
                 stage=not _sibling(one.variant),
             )
         )

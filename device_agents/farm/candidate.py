@@ -44,6 +44,7 @@ class Candidate:
     speedup, speedup_parent: base time and parent's time over its own; None where there is no pair to compare.
     download_bytes: the file as an app ships it, compressed.
     providers, wanted_providers: what the runtime used, and what the target asked for, best first (empty: no wish).
+    weight_bits: weights have 2^bits - 1 values for each output channel; None for as many as training left them.
     stage: whether a stage of shrinking made it from its parent; False for the same network in another runtime.
     """
 
@@ -62,6 +63,7 @@ class Candidate:
     wanted_providers: Sequence[str] = ()
     download_bytes: int | None = None
     sparsity: Sparsity | None = None
+    weight_bits: int | None = None
     stage: bool = True
 
 

@@ -139,7 +139,7 @@ def _pays(
     size = f", {base.bytes / max(c.bytes, 1):.1f}x smaller" if base.bytes > c.bytes * 1.05 else ""
     verdict = compare(c.speedup, threshold)
     lighter = base.download_bytes / max(c.download_bytes, 1) if base.download_bytes and c.download_bytes else 1.0
-    download = f"; the download is {lighter:.1f}x smaller" if c.sparsity and lighter > 1 + threshold else ""
+    download = f"; the download is {lighter:.1f}x smaller" if _light(c) and lighter > 1 + threshold else ""
     if verdict == "faster":
         return Judgement(c.name, "pays", f"{figure}{size}{_draw(c, sound, threshold)}{download}")
     if verdict == "same" and smaller:
@@ -152,10 +152,17 @@ def _pays(
     helped = parent is None or ratio is None or compare(ratio, threshold) == "faster"
     fewer = "" if parent is None or helped else _fewer(c, parent)
     against = parent.name if parent is not None and c.stage and not helped else ""
-    if c.sparsity and not fewer:
+    if _light(c) and not fewer:
         gained = "pays in download only" if verdict == "same" and download else "does not pay"
-        return Judgement(c.name, gained, f"{_zeros(c.sparsity)}: {said} ({show_ratio(c.speedup)}){download}")
+        return Judgement(c.name, gained, f"{_light(c)}: {said} ({show_ratio(c.speedup)}){download}")
     return Judgement(c.name, "does not pay", f"{said}: {figure}{size}{fewer}{download}", against=against)
+
+
+def _light(c: Candidate) -> str:
+    """What makes the download smaller and nothing else; "" where nothing does."""
+    if c.sparsity:
+        return _zeros(c.sparsity)
+    return f"weights of {c.weight_bits} bits, as large as others here" if c.weight_bits else ""
 
 
 def _zeros(sparsity: Sparsity) -> str:

@@ -42,7 +42,9 @@ class FakeQuant(TorchFunctionMode):
     arXiv 1308.3432.
 
     weight_bits: weights of 2^bits - 1 values for each output channel instead, as a small download has them (Han et al.
-    2016, arXiv 1510.00149); INT8 says each of them exactly enough. activations: whether those are rounded at all.
+    2016, arXiv 1510.00149); INT8 says each of them exactly enough. Tables that are looked up, also where an output head
+    shares them, and weights that are no parameter as it is (a slice, weight norm) keep all their values. activations:
+    whether those are rounded at all; where not, nothing is but weights of few values.
 
     In evaluation mode ranges are those of `observe`. In training each batch has its own: then nothing is remembered
     from step to step, and a training that was killed goes on to the same bit.
@@ -56,7 +58,13 @@ class FakeQuant(TorchFunctionMode):
         self.ranges: dict[str, tuple[float, float]] = {}
         self._names = {id(parameter): name for name, parameter in net.named_parameters()}
         self._seen: Counter[str] = Counter()
-        self._axes: dict[int, tuple[Tensor, int]] = {}
+        self._tables = {
+            id(one)
+            for module in net.modules()
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag)
+            for one in module.parameters(recurse=False)
+        }
+        self._few: dict[int, tuple[Tensor, int]] = {}
         self._observing = self._attention = False
 
     def observe(self, x: Tensor) -> None:
@@ -67,12 +75,17 @@ class FakeQuant(TorchFunctionMode):
         finally:
             self._observing = False
 
-    def settle(self, x: Tensor) -> None:
-        """Rounds to `weight_bits`, in place, the weights that a pass over `x` [N, ...] in evaluation mode reads."""
-        self._axes.clear()
+    def weights_of_few_values(self, x: Tensor) -> list[tuple[Tensor, int]]:
+        """Which weights those are, and their output channels' axes: of what a pass over `x` [N, ...] reads."""
+        self._few.clear()
         logits_of(self.net, x)
-        for weight, axis in self._axes.values():
-            weight.data.copy_(rounded_weight(weight.detach(), axis, self.weight_bits or 8))
+        return list(self._few.values())
+
+    def settle(self, x: Tensor) -> None:
+        """Rounds them in place to `weight_bits`."""
+        assert self.weight_bits is not None
+        for weight, axis in self.weights_of_few_values(x):
+            weight.data.copy_(rounded_weight(weight.detach(), axis, self.weight_bits))
 
     def passes(self, forward: Callable[..., Any]) -> Callable[..., Any]:
         """The network's forward() with this at work in it."""
@@ -127,13 +140,13 @@ class FakeQuant(TorchFunctionMode):
         return name if self._seen[name] == 1 else f"{name}#{self._seen[name]}"
 
     def _weight(self, weight: Tensor, axis: int | None) -> Tensor:
-        if self._observing or not weight.is_floating_point():
+        if self._observing or not weight.is_floating_point() or weight.dim() < 2:
             return weight
-        if axis is None:  # an embedding's rows share one scale, in which few values are too few
+        known = id(weight) in self._names and id(weight) not in self._tables
+        if self.weight_bits is None or axis is None or not known:
             return rounded_weight(weight, axis) if self.activations else weight
-        if id(weight) in self._names:
-            self._axes[id(weight)] = weight, axis
-        return rounded_weight(weight, axis, self.weight_bits or 8)
+        self._few[id(weight)] = weight, axis
+        return rounded_weight(weight, axis, self.weight_bits)
 
     def _activation(self, place: str, x: Any) -> Any:
         if not self.activations or not isinstance(x, Tensor) or not x.is_floating_point() or not x.numel():

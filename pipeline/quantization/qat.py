@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgewright.errors import EdgewrightError
 from edgewright.progress import Progress
 from pipeline.training import Run, TrainResult, train
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Judge = Callable[[nn.Module], float]
+
+
+class NothingToRound(EdgewrightError):
+    """Weights of few values are asked of a network that has none which could be."""
 
 
 def in_int8(network: nn.Module, judge: Judge, calibration: Tensor, weight_bits: int | None = None) -> float:
@@ -53,12 +58,22 @@ def train_in_int8(
 
 
 def train_with_few_values(run: Run, bits: int, scratch: Path, progress: Progress) -> TrainResult:
-    """Trains run.network in place with its weights alone rounded, to `bits`, and leaves them so. Raises as `train`."""
+    """Trains run.network in place with its weights alone rounded, to `bits`, and leaves them so.
+
+    Raises NothingToRound, and what `train` raises.
+    """
     import torch
 
     from pipeline.quantization.fakequant import fake_quantised
 
+    x = torch.from_numpy(run.part.x[:1])
     with fake_quantised(run.network, bits, activations=False) as quant:
+        if not quant.weights_of_few_values(x):
+            raise NothingToRound(
+                "None of the network's weights can be of few values: no layer multiplies by a parameter as it is",
+                where=run.what,
+                remedy="leave weight_bits out of the [[shrink]] table",
+            )
         result = train(run, scratch, progress)
-        quant.settle(torch.from_numpy(run.part.x[:1]))
+        quant.settle(x)
     return result

@@ -19,16 +19,15 @@ from pipeline.plan import Plan, with_a_base
 from pipeline.search.allocate import Proposal, pick
 from pipeline.search.candidates import Candidate, by_way
 from pipeline.search.entries import Entry, broken, choose, entry_of, front_of
+from pipeline.search.lighter import Lighter
 from pipeline.search.looking import Answers, laid_out, validation_of
-from pipeline.search.pace import finalists
+from pipeline.search.pace import finalists, lightest
 from pipeline.search.pricing import errors
 from pipeline.search.rungs import Rungs
 from pipeline.search.subject import Base
 from pipeline.shrinking import Shrink
 
 NOTE = "finals"
-LIGHTEST = 2
-"""How many of those with a smaller download are measured: what holds in float may not in INT8."""
 
 
 @dataclass
@@ -51,8 +50,7 @@ class Finals:
         unit, most = rungs.asked.max_drop, finalists(self.budget_s)
         picked = pick(pool, [unit * share for share in (1.0, 0.6, 0.3)[:most]], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
-        light = [one for one in rungs.results() if one.candidate.light and rungs.lost(one) <= unit + 1e-9]
-        return found + [one.candidate for one in sorted(light, key=rungs.download)[:LIGHTEST]]
+        return found + [one.candidate for one in Lighter(rungs).lightest(lightest(self.budget_s))]
 
     def shrinks(self) -> tuple[Shrink, ...]:
         """The measured networks as [[shrink]] tables."""

@@ -3,6 +3,7 @@ them (Han et al. 2016, arXiv 1510.00149; device_agents/packing.py packs what the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -15,7 +16,7 @@ DENSE = 0.85
 SMALLER = 0.97
 """What is not even so much smaller than the best one, by prediction, is not worth a training."""
 _SCALE = (0.3, 4.0)
-"""How far what one form cost moves what the others are thought to cost."""
+"""How far what was lost moves what forms are thought to cost."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +50,16 @@ FORMS: Mapping[Light, Worth] = {
 
 
 def costs(tried: Iterable[tuple[Light, float]]) -> dict[Light, float]:
-    """What each form is thought to cost of the metric, after some were `tried`, each with what it cost: those cost
-    that, the others more or less in proportion."""
+    """What each form is thought to cost of the metric, after some were `tried`, each with what its network lost beside
+    what it was predicted to lose without: the others more or less in proportion. That is known so roughly (it holds the
+    error of the prediction) that it moves costs within limits; NaN moves nothing."""
     found: dict[Light, list[float]] = {}
     for light, cost in tried:
-        found.setdefault(light, []).append(max(0.0, cost))
-    rates = [median(cost) / FORMS[light].cost for light, cost in found.items() if light in FORMS]
-    scale = min(max(median(rates), _SCALE[0]), _SCALE[1]) if rates else 1.0
-    return {light: median(found[light]) if light in found else scale * worth.cost for light, worth in FORMS.items()}
+        if light in FORMS and not math.isnan(cost):
+            found.setdefault(light, []).append(cost / FORMS[light].cost)
+    rates = {light: min(max(median(one), _SCALE[0]), _SCALE[1]) for light, one in found.items()}
+    usual = median(rates.values()) if rates else 1.0
+    return {light: rates.get(light, usual) * worth.cost for light, worth in FORMS.items()}
 
 
 def promised(bytes: float, light: Light) -> float:

@@ -66,6 +66,11 @@ def finalists(budget_s: float) -> int:
     return 1 if budget_s < 150 else 2 if budget_s < 600 else 3
 
 
+def lightest(budget_s: float) -> int:
+    """How many with a smaller download are measured beside them: what holds in float may not in INT8."""
+    return 1 if budget_s < 600 else 2
+
+
 def trials(budget_s: float) -> int:
     """Choices that one allocation looks at: about a second each fifty."""
     return max(150, min(2000, int(budget_s)))

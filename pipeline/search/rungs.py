@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 from pipeline.build import StepFailed
-from pipeline.search import light
 from pipeline.search.allocate import Proposal, allocate, pick
 from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop, by_way
 from pipeline.search.constraints import Constraints
@@ -23,8 +22,6 @@ from pipeline.search.space import Choice, Space
 
 LONG = 12
 """How many are trained for long, at most."""
-LIGHT = 3
-"""How many are trained for a smaller download."""
 AIMS = (0.85, 1.2)
 """Shares of what may be lost that a long training is to lose by prediction: half of all predictions are too good. Where
 nothing quicker is left within the first, one that may hold after all is worth the time that is left."""
@@ -73,9 +70,6 @@ class Rungs:
         for place in range(LONG):
             if not self._prolong(place):
                 break
-        for place in range(LIGHT):
-            if not self._lighten(place):
-                break
 
     def fits(self, price: Price) -> bool:
         """Whether a price is within what is asked."""
@@ -103,10 +97,10 @@ class Rungs:
         if self.notes.read(name) is None and round_ and left < 3 * self._usual_s(epochs):
             return False
         content = self.notes.once(name, lambda: self._proposed(round_, epochs, left))
-        candidates = self._taken(content)
+        candidates = self.taken(content)
         first = not self.trained
         for place, candidate in enumerate(candidates):
-            if self._train(candidate, until=None if first and place == 0 else self.until_s) is None:
+            if self.train(candidate, until=None if first and place == 0 else self.until_s) is None:
                 break
         self._look(name, [one for one in candidates if one.name in self.trained])
         return bool(candidates)
@@ -115,14 +109,14 @@ class Rungs:
         # What is learnt between two candidates of a round is of no use to the second: they are proposed together.
         self.note(f"allocation {round_ + 1}: {trials(self.budget_s)} choices by prediction")
         front = self._front(round_)
-        shares = [self._share(one.choice) for one in front]
+        shares = [self.share(one.choice) for one in front]
         usual = sum(shares) / max(1, len(shares))
         allowed = EXPLORING * (self.until_s - self.pace_at) / ROUNDS - self.pace.look_s / 2
         count = max(1, min(6, int(min(left, allowed) / (self.pace.training_s(usual, epochs) + self.pace.bundle_s))))
         picked = pick(front, aims(self.asked.max_drop)[:count], list(self._numbers), self.fits)
-        return self._told(picked, epochs)
+        return self.told(picked, epochs)
 
-    def _told(self, picked: Sequence[Proposal], epochs: int, form: Light = AS_IT_IS) -> dict[str, Any]:
+    def told(self, picked: Sequence[Proposal], epochs: int, form: Light = AS_IT_IS) -> dict[str, Any]:
         found: list[Candidate] = []
         predicted = {}
         for one in picked:
@@ -131,7 +125,7 @@ class Rungs:
             predicted[found[-1].name] = {"ms": one.price.ms, "lost": one.lost, "bytes": one.price.bytes}
         return {"candidates": [one.to_json() for one in found], "predicted": predicted}
 
-    def _taken(self, content: Mapping[str, Any]) -> list[Candidate]:
+    def taken(self, content: Mapping[str, Any]) -> list[Candidate]:
         """The candidates that `_told` tells of; their numbers and what was predicted of them are known from now on."""
         found = [Candidate.from_json(one) for one in content["candidates"]]
         for candidate in found:
@@ -153,21 +147,21 @@ class Rungs:
     def _learn_pace(self) -> None:
         """From the newest trainings: of noted seconds alone, so that a search that goes on learns the same."""
         found = [
-            epoch_of(one.seconds, self._share(one.candidate.choice), one.candidate.epochs)
+            epoch_of(one.seconds, self.share(one.candidate.choice), one.candidate.epochs)
             for one in self.trained.values()
             if one.trouble is None and one.seconds
         ]
         if found:
             self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[-3:])))
 
-    def _share(self, choice: Choice) -> float:
+    def share(self, choice: Choice) -> float:
         return self.space.size(choice).macs / max(1, self.space.size(Choice()).macs)
 
     def _usual_s(self, epochs: int) -> float:
-        shares = [self._share(choice) for choice in self._numbers]
+        shares = [self.share(choice) for choice in self._numbers]
         return self.pace.training_s(sum(shares) / max(1, len(shares)), epochs)
 
-    def _train(self, candidate: Candidate, until: float | None) -> Trained | None:
+    def train(self, candidate: Candidate, until: float | None) -> Trained | None:
         """One candidate, from the notes where it was trained before; None where the time was over."""
         content = self.notes.read(f"trained/{candidate.name}")
         if content is None:
@@ -233,26 +227,29 @@ class Rungs:
 
     def _prolong(self, place: int) -> bool:
         """Trains the fastest one that is predicted to hold what is asked, for long; False where there is none."""
-        candidates = self._taken(self.notes.once(f"long-{place}", lambda: self._chosen(place)))
-        return bool(candidates) and self._train(candidates[0], self.until_s) is not None
+        candidates = self.taken(self.notes.once(f"long-{place}", lambda: self._chosen(place)))
+        return bool(candidates) and self.train(candidates[0], self.until_s) is not None
 
     def _chosen(self, place: int) -> dict[str, Any]:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
         left = self.until_s - self.notes.spent_s
         if best is not None:  # a smaller download is a training of the best one too
-            left -= self.pace.training_s(self._share(best.candidate.choice), best.candidate.epochs)
+            left -= self.pace.training_s(self.share(best.candidate.choice), best.candidate.epochs)
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
-            return self._told([], full)  # an allocation takes its time too
-        longest = {one.candidate.choice: one.candidate.epochs for one in self.results() if not one.candidate.light}
-        pool = self._pool(ROUNDS + place)
+            return self.told([], full)  # an allocation takes its time too
+        longest: dict[Choice, int] = {}  # also of what failed, which would fail again
+        for one in self.trained.values():
+            if not one.candidate.light and one.trouble != OVER:
+                longest[one.candidate.choice] = max(one.candidate.epochs, longest.get(one.candidate.choice, 0))
+        pool = self.pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
-        for one in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
-            epochs = self.pace.epochs(left, self._share(one.choice), full)
-            longer = epochs > max(longest.get(one.choice, 0), short_epochs(full))
-            if longer and (best is None or (epochs == full and one.price.ms < QUICKER * self._ms(best))):
-                return self._told([one], epochs)
-        return self._told([], full)
+        for picked in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
+            epochs = self.pace.epochs(left, self.share(picked.choice), full)
+            longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
+            if longer and (best is None or (epochs == full and picked.price.ms < QUICKER * self._ms(best))):
+                return self.told([picked], epochs)
+        return self.told([], full)
 
     def _best(self) -> Trained | None:
         """The fastest that holds what is asked."""
@@ -265,31 +262,12 @@ class Rungs:
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
 
-    def _lighten(self, place: int) -> bool:
-        """One more, that whose download promises to be the smallest; False where there is none, or no time."""
-        candidates = self._taken(self.notes.once(f"light-{place}", self._lightest))
-        return bool(candidates) and self._train(candidates[0], self.until_s) is not None
+    def holds(self, one: Trained) -> bool:
+        """Whether a candidate is within all that is asked, as far as it is known."""
+        price = self.pricing.best(one.candidate.choice)
+        return self.lost(one) <= self.asked.max_drop + 1e-9 and self.fits(price)
 
-    def _lightest(self) -> dict[str, Any]:
-        full, left = self.forecast.full, self.until_s - self.notes.spent_s
-        if self.pace.training_s(0.0, full) > left:
-            return self._told([], full)
-        sizes = [self.download(one) for one in self.results() if self.lost(one) <= self.asked.max_drop]
-        tried = [one for one in self.results() if one.candidate.light]
-        forms = [(one.candidate.choice, one.candidate.form) for one in tried]
-        cost = [self.lost(one) - self.forecast.lost(one.candidate.choice) for one in tried]
-        costs = light.costs((form, more) for (_, form), more in zip(forms, cost, strict=True))
-        found = light.smallest(self._pool(ROUNDS + LONG), costs, self.asked.max_drop, min(sizes, default=None), forms)
-        if found is None or self.pace.training_s(self._share(found[0].choice), full) > left:
-            return self._told([], full)
-        return self._told([found[0]], full, found[1])
-
-    def download(self, one: Trained) -> float:
-        """What a candidate's package is promised to be, in bytes."""
-        size = self.pricing.best(one.candidate.choice).bytes
-        return light.promised(size, one.candidate.form) if one.candidate.light else light.DENSE * size
-
-    def _pool(self, round_: int) -> list[Proposal]:
+    def pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""
         tried = dict.fromkeys(one.candidate.choice for one in self.results())
         return [

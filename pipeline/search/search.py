@@ -25,9 +25,10 @@ from pipeline.search.constraints import Constraints
 from pipeline.search.finals import Finals
 from pipeline.search.forecast import Forecast
 from pipeline.search.found import Found
+from pipeline.search.lighter import Lighter
 from pipeline.search.looking import Looking
 from pipeline.search.notes import Notes, Watched
-from pipeline.search.pace import Pace, finalists, full_epochs
+from pipeline.search.pace import Pace, finalists, full_epochs, lightest
 from pipeline.search.prices import prices_for, rule_of_thumb
 from pipeline.search.pricing import Prices, Pricing
 from pipeline.search.rungs import Rungs
@@ -155,7 +156,7 @@ class Search:
             self.recipe, self.target, subject.space,
             builder(self.project, plan, watched, self.say, self.note), without,
         )  # fmt: skip
-        reserve = pace.finals_s(finalists(self.budget_s), len(base.ways))
+        reserve = pace.finals_s(finalists(self.budget_s) + lightest(self.budget_s), len(base.ways))
         rungs = Rungs(
             space=subject.space, workshop=workshop, looking=looking, pricing=pricing,
             forecast=Forecast(subject.space, felt, base.validation, full), asked=self.asked, notes=notes,
@@ -164,6 +165,7 @@ class Search:
             note=self.note,
         )  # fmt: skip
         rungs.run()
+        Lighter(rungs).run()
         return self._found(Finals(rungs, base, self.budget_s), base, entries)
 
     def _base(self, watched: Watched, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:

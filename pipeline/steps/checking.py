@@ -110,6 +110,8 @@ class CheckStep(Step[CheckParameters]):
             self._quantised(inputs, exported, part, parameters, figures, judge)
         if sparsity := _sparsity(net, plan, inputs, parameters.precision):
             figures["sparsity"] = sparsity
+        if (bits := inputs["network"].summary.get("weight_bits")) is not None:
+            figures["weight_bits"] = bits
         # Its samples, never its labels: what is compared with the device is the answers, not how good they are.
         figures["parity"] = self._parity(inputs.get("quantised", inputs["float"]), parts.test.first(PARITY).x, work)
         (work.out / FILE).write_bytes(pretty_json(figures))

@@ -51,7 +51,8 @@ class DistilParameters(Taught):
 class Distil(Step[DistilParameters]):
     """From `model` (none: a student, untrained) and `teacher`, leaves the network as of its best epoch, and its plan.
 
-    The best epoch is chosen on the validation part. Zeros of the plan are held. Raises FloorOutOfReach, WrongTeacher.
+    The best epoch is chosen on the validation part. Zeros of the plan are held. Raises FloorOutOfReach, WrongTeacher,
+    NothingToRound.
     """
 
     name: ClassVar[str] = "distil"
@@ -96,6 +97,7 @@ class Distil(Step[DistilParameters]):
         return {
             "validation": value,
             "best_epoch": result.best_epoch,
+            "weight_bits": parameters.weight_bits,
             "history": [list(epoch) for epoch in result.history],
             "figure": f"{percent(parameters.metric, value)} on validation{made}",
         }

@@ -37,8 +37,9 @@ class QatParameters(Taught):
 class Qat(Step[QatParameters]):
     """From `model` and `teacher`, leaves the network, in float, whose INT8 does better, and its plan.
 
-    Zeros of the plan are held. The epoch is chosen on validation by the metric in simulated INT8; where no training is
-    needed, or it fails, or none of its epochs is better, the weights are left as they are. Raises WrongTeacher.
+    Zeros are held, the plan's and those of few values. The epoch is chosen on validation by the metric in simulated
+    INT8; where no training is needed, or it fails, or none of its epochs is better, the weights are left as they are.
+    Raises WrongTeacher.
     """
 
     name: ClassVar[str] = "qat"
@@ -76,6 +77,7 @@ class Qat(Step[QatParameters]):
             "int8_before": before,
             "int8_after": after,
             "best_epoch": result.best_epoch if result else None,
+            "weight_bits": parameters.weight_bits,
             "history": [list(epoch) for epoch in result.history] if result else [],
             "figure": _figure((value, before, after), result, failed, parameters),
         }

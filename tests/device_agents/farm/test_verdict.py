@@ -269,6 +269,17 @@ def test_judge_lets_zeros_without_a_smaller_download_not_pay() -> None:
     assert "download" not in judged["sparse"].reason
 
 
+def test_judge_says_what_few_values_gained() -> None:
+    few: dict[str, Any] = {"bytes": 100_000, "download_bytes": 45_000, "weight_bits": 5}
+    alike = Ratio(1.0, 0.99, 1.01)
+    judged, shipped = _judge(_candidate("few", speedup=alike, speedup_parent=alike, **few), base=HEAVY)
+    assert (shipped, judged["few"].verdict) == ("few", "pays in download only: shipped")
+    assert judged["few"].reason.startswith("weights of 5 bits, as large as others here: no faster")
+    assert "the download is 2.0x smaller" in judged["few"].reason
+    judged, _ = _judge(_candidate("quick", 2.0, **few), base=HEAVY)
+    assert "2.00x" in judged["quick"].reason and "the download is 2.0x smaller" in judged["quick"].reason
+
+
 def test_judge_of_a_pruned_and_sparse_variant_that_pays_tells_of_the_download() -> None:
     pruned = _candidate("pruned", 2.0, download_bytes=45_000)
     both = _candidate("both", 2.0, download_bytes=9_000, sparsity=Sparsity("unstructured", 0.8))

@@ -143,3 +143,34 @@ def test_only_weights_are_rounded_where_activations_are_not() -> None:
         quant.settle(X[:1])
         quant.observe(CALIBRATION)
         assert quant.ranges == {}
+
+
+class Odd(nn.Module):
+    """A table that the head shares, a weight that is made anew, a slice, a vector, and one plain layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(20, 16)
+        self.plain = nn.Linear(16, 16, bias=False)
+        self.made = nn.utils.parametrizations.weight_norm(nn.Linear(16, 16, bias=False))
+        self.sliced = nn.Linear(16, 32, bias=False)
+        self.query = nn.Parameter(torch.randn(16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.made(self.plain(self.words(x)))
+        x = nn.functional.linear(x, self.sliced.weight[:16])
+        return nn.functional.linear(x * (x @ self.query)[..., None], self.words.weight)
+
+
+def test_only_what_is_settled_is_trained_as_of_few_values() -> None:
+    torch.manual_seed(0)
+    net, ids = Odd().eval(), torch.randint(0, 20, (4, 8))
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    with fake_quantised(net, 3, activations=False) as quant:
+        simulated_ = logits_of(net, ids)
+        assert [len(found) for found, _ in quant.weights_of_few_values(ids)] == [16]
+        quant.settle(ids[:1])
+    assert torch.allclose(logits_of(net, ids), simulated_, atol=1e-5)
+    assert [name for name, value in net.state_dict().items() if not torch.equal(value, before[name])] == [
+        "plain.weight"
+    ]

@@ -15,7 +15,7 @@ from edgewright.progress import Silent
 from models.data.parts import Part
 from pipeline.distillation import logits_of
 from pipeline.quantization.fakequant import FakeQuant, fake_quantised
-from pipeline.quantization.qat import in_int8, train_in_int8, train_with_few_values
+from pipeline.quantization.qat import NothingToRound, in_int8, train_in_int8, train_with_few_values
 from pipeline.training import Run, Schedule, cross_entropy, train
 from tests.pipeline.training import runs
 
@@ -159,3 +159,10 @@ def test_training_in_int8_keeps_few_values(tmp_path: Path) -> None:
     net = _sound(tmp_path / "float")
     train_in_int8(_run(net), _judge, X, tmp_path / "qat", Silent(), weight_bits=4)
     assert _values(net) <= 15
+
+
+def test_network_without_such_weights_is_told_before_it_is_trained(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64))
+    with pytest.raises(NothingToRound, match="few values"):
+        train_with_few_values(_run(net, 1000), 4, tmp_path, Silent())
+    assert not list(tmp_path.iterdir())

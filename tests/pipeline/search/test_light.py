@@ -48,8 +48,8 @@ def test_what_one_form_cost_moves_what_the_others_are_thought_to_cost() -> None:
     assert dear[BITS] == pytest.approx(3 * expected[BITS])
     assert dear[ZEROS] == pytest.approx(3 * expected[ZEROS])
     cheap = costs([(BITS, -0.001)])
-    assert cheap[BITS] == 0.0
-    assert 0 < cheap[ZEROS] < expected[ZEROS]
+    assert 0 < cheap[BITS] < expected[BITS] and 0 < cheap[ZEROS] < expected[ZEROS]
+    assert costs([(BITS, float("nan"))]) == expected
 
 
 def test_fewer_values_and_more_zeros_promise_less() -> None:

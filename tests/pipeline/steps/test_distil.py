@@ -106,5 +106,6 @@ def test_weights_of_few_values_make_the_download_smaller_and_not_the_file(in_fol
     assert made.bytes == pytest.approx(small.bytes, rel=0.01)
     assert made.download is not None and small.download is not None
     assert made.download < 0.75 * small.download
+    assert (made.origin["check"]["weight_bits"], small.origin["check"].get("weight_bits")) == (4, None)
     trained = done["few/distil"].artifact
     assert trained is not None and "weights of 4 bits" in trained.summary["figure"]
