@@ -95,7 +95,7 @@ def bench_pruning(
         "seeds": "how many seeds the search of 1 point has; default 3 for resnet20",
         "budget": "of each search; default 30m",
         "out": "folder for the page, the JSON and the rows; default: .edgewright/bench/compression-full",
-        "doc": "write the Markdown here as well, e.g. docs/compression.md",
+        "doc": "tell it in this document, e.g. docs/compression.md; keeps JSON beside it",
         "resume": "take the rows that a run which was cut off has left",
     },
 )

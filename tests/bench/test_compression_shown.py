@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench.compression import aims, markdown, page, stages, table
-from tests.bench.compression.__main__ import every
+from tests.bench.compression.__main__ import every, told
 from tests.bench.compression.lines import Line
 from tests.bench.compression.made import BASE, line, ours
 from tests.bench.compression.run import JSON, SCHEMA, Bench, name_of
@@ -57,6 +57,16 @@ def test_bench_survives_its_json(tmp_path: Path) -> None:
     (read,) = every(tmp_path)
     assert read.lines == bench.lines and markdown.text([read]) == markdown.text([bench])
     assert name_of("a/b.c.toml") == "b.c"
+
+
+def test_document_keeps_what_other_models_runs_found(tmp_path: Path) -> None:
+    doc = tmp_path / "compression.md"
+    told(doc, _bench("an old text"))
+    other = _bench("another model's")
+    other.setting["model"] = "models/mobilenetv2.toml"
+    assert [bench.model for bench in told(doc, other)] == ["mobilenetv2", "resnet20"]
+    again = told(doc, _bench("a new text"))
+    assert [bench.machine["cpu"] for bench in again] == ["another model's", "a new text"]
 
 
 def test_axis_is_logarithmic_with_few_round_ticks() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgewright.errors import BadArgument, EdgewrightError
-from edgewright.files import write_atomically
+from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import for_stream
 from pipeline.project import Project
 from tests.bench.compression import markdown, page, table
@@ -17,7 +17,7 @@ from tests.bench.compression.setting import Setting, full, quick
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one model, then writes bench.md and bench.html of every model that --out holds a run of.
+    """Runs one model, then writes bench.md and bench.html of every model that --out holds a run of, and --doc.
 
     1 where one of our own rows could not be made, else 0.
     """
@@ -32,9 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return error.exit_status
     benches = every(out)
-    shown = markdown.text(benches).encode("utf-8", "replace")
-    for path in (out / "bench.md", *([given.doc] if given.doc else [])):
-        write_atomically(path, shown)
+    write_atomically(out / "bench.md", markdown.text(benches).encode("utf-8", "replace"))
+    if given.doc:
+        write_atomically(given.doc, markdown.text(told(given.doc, bench)).encode("utf-8", "replace"))
     write_atomically(out / "bench.html", page.render(benches).encode("utf-8", "replace"))
     print("\n".join(table.lines(bench)))
     for label in missing(bench):
@@ -49,6 +49,14 @@ def every(out: Path) -> list[Bench]:
     return [bench for file in sorted(out.glob(f"*/{JSON}")) if (bench := Bench.read(file)) is not None]
 
 
+def told(doc: Path, bench: Bench) -> list[Bench]:
+    """The run, kept as JSON in a folder beside the document (compression-runs/), and other models' that are kept there:
+    models are run on different days, and a run of one must not lose what was found of another."""
+    folder = doc.parent / f"{doc.stem}-runs"
+    write_atomically(folder / f"{bench.model}.json", pretty_json(bench.to_json()))
+    return [found for file in sorted(folder.glob("*.json")) if (found := Bench.read(file)) is not None]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./inv bench.compression", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tiny model and budget: shows that everything runs")
@@ -57,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, help="how many seeds the search of 1 point has")
     parser.add_argument("--budget", help="of each search, as ./inv shrink takes it (default 30m)")
     parser.add_argument("--out", type=Path, help="folder for bench.md, bench.html, and a folder for each model")
-    parser.add_argument("--doc", type=Path, help="write the Markdown here as well, e.g. docs/compression.md")
+    parser.add_argument("--doc", type=Path, help="tell it in this document, keep its JSON beside it")
     parser.add_argument("--resume", action="store_true", help="take the rows that a run which was cut off has left")
     return parser
 
