@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def main() -> None:
 
     class Tasks(Program):
         def parse_tasks(self) -> None:
+            if name := helped(self.core.unparsed, self.collection):
+                self.core[0].args["help"].value, self.core.unparsed = name, []
             self.core.unparsed = spread(self.core.unparsed, self.collection)
             try:
                 super().parse_tasks()
@@ -33,6 +36,15 @@ def main() -> None:
     import tasks
 
     Tasks(name="edgewright", binary="edgewright", version=__version__, namespace=Collection.from_module(tasks)).run()
+
+
+def helped(words: list[str], collection: Collection) -> str | None:
+    """The task that help is asked for: Invoke's parser takes `devices.probe --help` for a device of that name."""
+    contexts: dict[Any, Any] = {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
+    for name, flag in pairwise(words):
+        if name in contexts and flag in ("--help", "-h") and flag not in contexts[name].flags:
+            return name
+    return None
 
 
 def spread(words: list[str], collection: Collection) -> list[str]:

@@ -1,11 +1,15 @@
-"""Words without a flag, as many as there are, for the tasks that take them."""
+"""Words without a flag, as many as there are, for the tasks that take them; help for those that demand one."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 from invoke import Collection, Context, task
 
-from edgewright.program import MANY, spread
+from edgewright.checks import root
+from edgewright.program import MANY, helped, spread
 
 
 @task(iterable=["bundle"])
@@ -47,3 +51,28 @@ def test_real_tasks_have_one_that_takes_many() -> None:
     found = spread(["bench", "--device", "pi", "0f12ab", "7abbc3"], tasks.namespace)
     assert found == ["bench", "--device", "pi", "--bundle", "0f12ab", "--bundle", "7abbc3"]
     assert spread(["compare", "A", "B"], tasks.namespace) == ["compare", "A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        (["one", "--help"], "one"),
+        (["bench", "-h"], "bench"),
+        (["bench.measure", "--help", "A"], "bench.measure"),
+        (["one", "A", "--help"], None),
+        (["one"], None),
+        (["--help"], None),
+    ],
+)
+def test_help_after_a_task_is_not_taken_for_its_argument(given: list[str], asked: str | None) -> None:
+    assert helped(given, TASKS) == asked
+
+
+def test_every_real_task_tells_its_usage() -> None:
+    import tasks
+
+    names = [name for one in tasks.namespace.to_contexts() for name in (one.name, *one.aliases)]
+    assert all(helped([name, "--help"], tasks.namespace) == name for name in names)
+    command = [sys.executable, "-m", "edgewright.program", "--search-root", str(root()), "devices.probe", "--help"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.returncode == 0 and "Usage: inv [--core-opts] devices.probe" in said.stdout
