@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from edgewright.errors import BadArgument, EdgewrightError
@@ -9,6 +10,9 @@ from pipeline.searching import seconds
 
 LEAST_KB = 1.0
 """No file that a runtime loads is smaller: its header and the names of its inputs and outputs fill half of that."""
+
+CAUTION = 0.3
+"""Share of what may be lost that caution takes, at most: with little validation data nothing else would be left."""
 
 
 class Contradiction(EdgewrightError):
@@ -54,6 +58,17 @@ class Constraints:
 
     def to_json(self) -> dict[str, float | None]:
         return {"max_drop": self.max_drop, "max_ms": self.max_ms, "max_kb": self.max_kb}
+
+
+def cautious(max_drop: float, base: float, samples: int) -> float:
+    """What a candidate may lose on validation, of so many samples, if it is to hold `max_drop` on data that had no say.
+
+    The best of many by a figure with noise looks better than it is. So it is less by one standard error of what two
+    networks differ by, of which one errs where the other doesn't about as often as the `base` errs (its metric is in
+    0..1); at most by CAUTION of it.
+    """
+    noise = math.sqrt(max(0.0, 1 - base) / max(1, samples))
+    return max_drop - min(noise, CAUTION * max_drop)
 
 
 def read_budget(text: str) -> float:

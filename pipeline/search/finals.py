@@ -43,12 +43,12 @@ class Finals:
         return self.rungs.notes.spent_s
 
     def candidates(self) -> list[Candidate]:
-        """What is measured: the fastest that lose no more than is allowed, half of it, and the lightest."""
+        """What is measured: the fastest that lose no more than is allowed, asked, half of the allowed; the lightest."""
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.light}
         pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
-        unit, most = rungs.asked.max_drop, finalists(self.budget_s)
-        picked = pick(pool, [unit * share for share in (1.0, 0.6, 0.3)[:most]], [], rungs.fits)
+        drops = [rungs.allowed, rungs.asked.max_drop, rungs.allowed / 2][: finalists(self.budget_s)]
+        picked = pick(pool, drops, [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
         return found + [one.candidate for one in Lighter(rungs).lightest(lightest(self.budget_s))]
 

@@ -52,7 +52,7 @@ class Lighter:
         found = light.smallest(
             [one for one in rungs.pool(ROUNDS + LONG) if rungs.fits(one.price)],
             light.costs(lost),
-            rungs.asked.max_drop,
+            rungs.allowed,
             min((self.download(one) for one in rungs.results() if rungs.holds(one)), default=None),
             [(one.candidate.choice, one.candidate.form) for one in tried],
         )

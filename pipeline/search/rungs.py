@@ -16,7 +16,7 @@ from pipeline.search.forecast import Forecast
 from pipeline.search.light import AS_IT_IS, Light
 from pipeline.search.looking import Looking, laid_out
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, short_epochs, trials
+from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, lightest, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.space import Choice, Space
 
@@ -35,7 +35,8 @@ OVER = "its time was over"
 
 @dataclass
 class Rungs:
-    """until_s: when training must end, in seconds of the search; base: the trained network's metric on validation.
+    """until_s: when training must end, in seconds of the search; base: the trained network's metric on validation;
+    allowed: what of it a candidate may lose there (constraints.cautious).
 
     trained: all candidates so far, by name; rates: (predicted, found) of each short look, ms;
     predicted, looked: by candidate, what was predicted of it, and ms by way.
@@ -51,6 +52,7 @@ class Rungs:
     watched: Watched
     pace: Pace
     base: float
+    allowed: float
     base_variant: str
     until_s: float
     budget_s: float
@@ -234,8 +236,9 @@ class Rungs:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
         left = self.until_s - self.notes.spent_s
-        if best is not None:  # a smaller download is a training of the best one too
-            left -= self.pace.training_s(self.share(best.candidate.choice), best.candidate.epochs)
+        if best is not None:  # smaller downloads are trainings of the best one too
+            again = self.pace.training_s(self.share(best.candidate.choice), best.candidate.epochs)
+            left -= lightest(self.budget_s) * again
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self.told([], full)  # an allocation takes its time too
         longest: dict[Choice, int] = {}  # also of what failed, which would fail again
@@ -244,7 +247,7 @@ class Rungs:
                 longest[one.candidate.choice] = max(one.candidate.epochs, longest.get(one.candidate.choice, 0))
         pool = self.pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
-        for picked in pick(pool, [aim * max(self.asked.max_drop, 0.002) for aim in AIMS], done, self.fits):
+        for picked in pick(pool, [aim * max(self.allowed, 0.002) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self.share(picked.choice), full)
             longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
             if longer and (best is None or (epochs == full and picked.price.ms < QUICKER * self._ms(best))):
@@ -257,7 +260,7 @@ class Rungs:
 
     def _holding(self) -> list[Trained]:
         """Those with weights as training left them that lose no more than is asked."""
-        return [one for one in self.results() if not one.candidate.light and self.lost(one) <= self.asked.max_drop]
+        return [one for one in self.results() if not one.candidate.light and self.lost(one) <= self.allowed + 1e-9]
 
     def _ms(self, one: Trained) -> float:
         return self.pricing.best(one.candidate.choice).ms
@@ -265,7 +268,7 @@ class Rungs:
     def holds(self, one: Trained) -> bool:
         """Whether a candidate is within all that is asked, as far as it is known."""
         price = self.pricing.best(one.candidate.choice)
-        return self.lost(one) <= self.asked.max_drop + 1e-9 and self.fits(price)
+        return self.lost(one) <= self.allowed + 1e-9 and self.fits(price)
 
     def pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""

@@ -21,7 +21,7 @@ from pipeline.project import Project
 from pipeline.reach import device_of
 from pipeline.recipe import Recipe
 from pipeline.search.candidates import Workshop
-from pipeline.search.constraints import Constraints
+from pipeline.search.constraints import Constraints, cautious
 from pipeline.search.finals import Finals
 from pipeline.search.forecast import Forecast
 from pipeline.search.found import Found
@@ -45,6 +45,9 @@ SENSING = 0.08
 """Share of the budget for trying every group and layer by itself."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
+JUDGED, LONG_S = 5_000, 600.0
+"""Validation samples that every file is judged on, at least, where the budget is so long: with fewer, chance decides
+between candidates."""
 
 
 class NoRealDevice(EdgewrightError):
@@ -77,8 +80,8 @@ def run(
     """
     entry = device_of(project, target, device)
     refuse(entry)
-    search = Search(project, recipe, target, entry, constraints or Constraints(), budget_s, seed, progress or Silent(),
-                    say, note, prices)  # fmt: skip
+    search = Search(project, judged(recipe, budget_s), target, entry, constraints or Constraints(), budget_s, seed,
+                    progress or Silent(), say, note, prices)  # fmt: skip
     folder = search.folder
     with alone(folder / "lock"):
         try:
@@ -90,6 +93,13 @@ def run(
                 remedy="type the same again once it is back: it goes on from there"
                 + (f" ({error.remedy})" if error.remedy else ""),
             ) from error
+
+
+def judged(recipe: Recipe, budget_s: float) -> Recipe:
+    """The recipe, with every file checked on JUDGED samples where there is time for it."""
+    if budget_s < LONG_S or recipe.check.samples >= JUDGED:
+        return recipe
+    return recipe.model_copy(update={"check": recipe.check.model_copy(update={"samples": JUDGED})})
 
 
 def refuse(entry: DeviceEntry) -> None:
@@ -157,10 +167,11 @@ class Search:
             builder(self.project, plan, watched, self.say, self.note), without,
         )  # fmt: skip
         reserve = pace.finals_s(finalists(self.budget_s) + lightest(self.budget_s), len(base.ways))
+        allowed = cautious(self.asked.max_drop, base.validation, len(subject.parts.validation.y))
         rungs = Rungs(
             space=subject.space, workshop=workshop, looking=looking, pricing=pricing,
             forecast=Forecast(subject.space, felt, base.validation, full), asked=self.asked, notes=notes,
-            watched=watched, pace=pace, base=base.validation, base_variant=base.variant,
+            watched=watched, pace=pace, base=base.validation, allowed=allowed, base_variant=base.variant,
             until_s=max(0.35 * self.budget_s, self.budget_s - reserve), budget_s=self.budget_s, seed=self.seed,
             note=self.note,
         )  # fmt: skip
@@ -205,6 +216,7 @@ class Search:
             "stand_in": self.entry.stand_in,
             "seed": self.seed,
             "constraints": {**self.asked.to_json(), "floor": self.recipe.metric.floor},
+            "allowed": finals.rungs.allowed,
             "budget_s": self.budget_s,
             **content,
             "costs": {"entries": entries, "error": content["costs_error"]},

@@ -32,6 +32,12 @@ def test_picks_are_the_best_that_hold_the_floor_on_validation() -> None:
     assert picked == {"fastest": "chosen", "onnxruntime": "ort", "smallest": "slow", "lightest": "light"}
 
 
+def test_picks_leave_for_chance_what_the_search_leaves() -> None:
+    found = search(entry("near", faster=9.0, validation=0.926), entry("safe", faster=3.0, validation=0.93))
+    assert searched.picks(found, 1.0)["fastest"]["name"] == "near"
+    assert searched.picks(found | {"allowed": 0.007}, 1.0)["fastest"]["name"] == "safe"
+
+
 def test_search_that_chose_nothing_gives_no_fastest() -> None:
     assert searched.picks(search(entry("over", validation=0.5)), 1.0) == {}
 

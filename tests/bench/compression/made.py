@@ -28,7 +28,8 @@ def entry(name: str, **given: Any) -> dict[str, Any]:
 
 def search(*candidates: dict[str, Any], chosen: str | None = None) -> dict[str, Any]:
     base = {"name": "trained", "validation": 0.935, "bytes": 1000, "speedup": None}
-    return {"schema": SCHEMA, "base": base, "candidates": list(candidates), "front": [], "chosen": chosen}
+    found = {"candidates": list(candidates), "front": [], "chosen": chosen}
+    return {"schema": SCHEMA, "base": base, "allowed": 0.01, **found}
 
 
 def line(key: str, **given: Any) -> Line:

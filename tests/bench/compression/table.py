@@ -133,7 +133,8 @@ def notes(bench: Bench) -> Sequence[str]:
         f"file compressed. All are held against the FP32 file of {base.plain or 0:,} bytes that torch's exporter "
         f"writes; lean, that one is {base.lean or 0:,} bytes, as a package {base.package or 0:,}.",
         "Top-1 is of the test part, taken once, on the device, by the very file that was timed; what was chosen was "
-        "chosen on the validation part. Points lost are against the FP32 row; in brackets, + is a loss.",
+        "chosen on the validation part, where it had to lose less by a standard error (30 % at most). Points lost are "
+        "against the FP32 row; in brackets, + is a loss.",
         "Speed-ups are times of the FP32 model in onnxruntime over the row's, in interleaved pairs of one session, one "
         "thread, batch 1, with their 95 % interval.",
         "Peers' networks were trained by this project's loop on the same data, for as many epochs as the search gives "

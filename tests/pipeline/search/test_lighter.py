@@ -52,7 +52,7 @@ def test_form_that_failed_is_not_tried_again(started: Started) -> None:
 
 def test_no_lighter_one_where_nothing_can_bear_it(started: Started) -> None:
     rungs, _ = started("none", 1500.0, most=0.06)
-    rungs.asked = Constraints(0.0001)
+    rungs.asked, rungs.allowed = Constraints(0.0001), 0.0001
     assert _searched(rungs) == []
 
 

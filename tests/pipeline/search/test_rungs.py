@@ -35,6 +35,14 @@ def test_long_trainings_come_close_to_the_fastest_that_holds(started: Started) -
     assert min(holding) <= 1.1 * ideal
 
 
+def test_long_trainings_aim_at_what_caution_allows(started: Started) -> None:
+    rungs, _ = started("cautious", 1500.0, most=0.06, allowed=0.005)
+    rungs.run()
+    best = rungs._best()
+    assert best is not None and 0.003 <= rungs.lost(best) <= 0.005
+    assert not any(rungs.holds(one) for one in rungs.results() if rungs.lost(one) > 0.005 + 1e-6)
+
+
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:
     whole, trainer = started("whole", 300.0)
     whole.run()

@@ -62,6 +62,7 @@ def started(
     felt: Sensitivity,
     seconds: float,
     clock: list[float] | None = None,
+    allowed: float = 0.01,
     **told: Any,
 ) -> tuple[Rungs, Trainer]:
     """Rungs over a folder and their trainer, who is `told` more."""
@@ -73,7 +74,7 @@ def started(
         space=space, workshop=cast(Workshop, trainer), looking=cast(Looking, None), pricing=pricing,
         forecast=Forecast(space, felt, BASE, FULL), asked=Constraints(0.01), notes=notes, watched=watched,
         # A session longer than a tenth of the budget: the looks are left out.
-        pace=Pace(10.0, 1.0, 1.0, look_s=seconds), base=BASE, base_variant="trained", until_s=seconds,
+        pace=Pace(10.0, 1.0, 1.0, look_s=seconds), base=BASE, allowed=allowed, base_variant="trained", until_s=seconds,
         budget_s=seconds, seed=0, note=lambda line: None,
     )  # fmt: skip
     return rungs, trainer

@@ -69,7 +69,8 @@ def searched(
 
 
 def picks(found: Mapping[str, Any], points: float) -> dict[str, dict[str, Any]]:
-    """By role the best of all candidates that lose at most so many points on validation: test has no say in it.
+    """By role the best of all candidates that lose at most so many points on validation, less what the search itself
+    leaves for chance (`allowed`): test has no say in it.
 
     They are looked for among every measured candidate that is no slower than the trained network in its runtime: small
     and slow would not be shipped either. What the search itself chose may be another: it drops what fails on test.
@@ -79,7 +80,7 @@ def picks(found: Mapping[str, Any], points: float) -> dict[str, dict[str, Any]]:
         for entry in [*found["candidates"], *found["front"]]
         if entry.get("digest") and entry.get("bytes") and entry.get("download") and not entry.get("trouble")
     }
-    least = found["base"]["validation"] - points * POINT - 1e-9
+    least = found["base"]["validation"] - min(points * POINT, found["allowed"]) - 1e-9
     measured = [one for one in entries.values() if one.get("speedup")]
     plain = {one["runtime"]: one["speedup"]["value"] for one in measured if _untouched(one)}
     holding = [
