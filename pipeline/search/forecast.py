@@ -50,6 +50,13 @@ class Forecast:
         if choice in self.seen:
             epochs, lost = max(self.seen[choice])
             return at_epochs(lost, epochs, self.full, self.exponent)
+        return self._guess(choice)
+
+    def usual(self, choice: Choice) -> float:
+        """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
+        return (self.lost(choice) + self._guess(choice)) / 2
+
+    def _guess(self, choice: Choice) -> float:
         return sum(weight * value for weight, value in zip(self._weights, self._features(choice), strict=True))
 
     @property

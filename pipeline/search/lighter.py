@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from pipeline.search import light
+from pipeline.search.allocate import Proposal
 from pipeline.search.candidates import Trained
 from pipeline.search.pace import ROUNDS
 from pipeline.search.rungs import LONG, Rungs
+from pipeline.search.space import Choice
 
-MOST = 3
-"""How many are trained."""
+MOST = 8
+"""How many are trained, at most."""
 
 
 @dataclass
@@ -43,20 +46,33 @@ class Lighter:
         full = rungs.forecast.full
         if rungs.pace.training_s(0.0, full) > rungs.until_s - rungs.notes.spent_s:
             return rungs.told([], full)
+        pool = self._pool  # an allocation takes its time too
+        left = rungs.until_s - rungs.notes.spent_s
         tried = [one for one in rungs.trained.values() if one.candidate.light]  # also what failed: not a second time
-        lost = [
-            (one.candidate.form, rungs.lost(one) - rungs.forecast.lost(one.candidate.choice))
+        cost = [
+            light.Tried(one.candidate.form, self._share(choice), rungs.lost(one) - rungs.forecast.usual(choice))
             for one in tried
             if one.validation is not None
+            for choice in [one.candidate.choice]
         ]
         found = light.smallest(
-            [one for one in rungs.pool(ROUNDS + LONG) if rungs.fits(one.price)],
-            light.costs(lost),
+            [one for one in pool if rungs.pace.training_s(rungs.share(one.proposal.choice), full) <= left],
+            light.rates(cost),
             rungs.allowed,
             min((self.download(one) for one in rungs.results() if rungs.holds(one)), default=None),
             [(one.candidate.choice, one.candidate.form) for one in tried],
         )
-        left = rungs.until_s - rungs.notes.spent_s  # an allocation took its time too
-        if found is None or rungs.pace.training_s(rungs.share(found[0].choice), full) > left:
-            return rungs.told([], full)
-        return rungs.told([found[0]], full, found[1])
+        return rungs.told([found[0]], full, found[1]) if found else rungs.told([], full)
+
+    @cached_property
+    def _pool(self) -> list[light.Offer]:
+        """The same for all: what a light one loses says nothing of other networks."""
+        rungs = self.rungs
+        whole = Proposal(Choice(), 0.0, rungs.pricing.best(Choice()))
+        pool = [replace(one, lost=rungs.forecast.usual(one.choice)) for one in rungs.pool(ROUNDS + LONG)]
+        return [light.Offer(one, self._share(one.choice)) for one in [whole, *pool] if rungs.fits(one.price)]
+
+    def _share(self, choice: Choice) -> float:
+        """Of the trained network's weights."""
+        space = self.rungs.space
+        return space.size(choice).params / max(1, space.size(Choice()).params)

@@ -68,7 +68,7 @@ def finalists(budget_s: float) -> int:
 
 def lightest(budget_s: float) -> int:
     """How many with a smaller download are measured beside them: what holds in float may not in INT8."""
-    return 1 if budget_s < 600 else 2
+    return 1 if budget_s < 600 else 2 if budget_s < 1200 else 3
 
 
 def trials(budget_s: float) -> int:

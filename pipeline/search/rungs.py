@@ -272,7 +272,7 @@ class Rungs:
 
     def pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""
-        tried = dict.fromkeys(one.candidate.choice for one in self.results())
+        tried = dict.fromkeys(one.candidate.choice for one in self.results() if not one.candidate.light)
         return [
             *(Proposal(choice, self.forecast.lost(choice), self.pricing.best(choice)) for choice in tried),
             *self._front(round_),

@@ -32,6 +32,17 @@ def test_what_candidates_showed_corrects_the_others(space: Space, felt: Sensitiv
     assert forecast.lost(Choice((space.layers[0],), ())) == 0.2
 
 
+def test_one_training_is_half_of_what_is_thought(space: Space, felt: Sensitivity) -> None:
+    forecast, choice = Forecast(space, felt, 0.93, 8), _narrow(space, 8)
+    assert forecast.usual(choice) == forecast.lost(choice)
+    for _ in range(9):
+        forecast.learn(_narrow(space, 16), 8, 0.01)
+    guess = forecast.lost(choice)
+    forecast.learn(choice, 8, guess / 3)  # a lucky one
+    assert forecast.lost(choice) == pytest.approx(guess / 3)
+    assert guess / 3 < forecast.usual(choice) < guess
+
+
 def test_longer_training_loses_less_and_how_much_is_learnt(space: Space, felt: Sensitivity) -> None:
     assert at_epochs(0.04, 2, 8) == pytest.approx(0.04 * 4**-EXPONENT)
     assert at_epochs(-0.01, 2, 8) == -0.01
