@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,12 +38,12 @@ def main() -> None:
 
 
 def helped(words: list[str], collection: Collection) -> str | None:
-    """The task that help is asked for: Invoke's parser takes `devices.probe --help` for a device of that name."""
+    """The task, first of the words, that help is asked for: Invoke's parser takes `devices.probe --help` for a device
+    of that name."""
     contexts: dict[Any, Any] = {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
-    for name, flag in pairwise(words):
-        if name in contexts and flag in ("--help", "-h") and flag not in contexts[name].flags:
-            return name
-    return None
+    name, flag = (*words[:2], "", "")[:2]
+    asked = name in contexts and flag in ("--help", "-h") and flag not in contexts[name].flags
+    return name if asked else None
 
 
 def spread(words: list[str], collection: Collection) -> list[str]:

@@ -12,6 +12,8 @@ from pipeline.plan import Plan, Variant, make_plan, with_a_base
 from pipeline.pruning.plan import PlanMismatch
 from pipeline.pruning.proven import WrongCut
 from pipeline.pruning.selection import ImpossibleRatio
+from pipeline.pruning.sparsity import CantSparsify
+from pipeline.quantization.qat import NothingToRound
 from pipeline.recipe import Recipe
 from pipeline.search.light import AS_IT_IS, Light
 from pipeline.search.pricing import Way
@@ -25,7 +27,7 @@ INHERITED = (
     "criterion", "samples", "distillation", "temperature", "learning_rate", "teacher", "unknown", "skip",
 )  # fmt: skip
 """What a candidate takes over from the recipe's first [[shrink]] table, where that says it."""
-SPOILT = (DidNotShrink, ImpossibleRatio, PlanMismatch, TrainingFailed, WrongCut)
+SPOILT = (CantSparsify, DidNotShrink, ImpossibleRatio, NothingToRound, PlanMismatch, TrainingFailed, WrongCut)
 """What takes only its own candidate down."""
 BY_DEGREES, LONG = 1 / 3, 8
 """Groups that lose more than two thirds go in two rounds where there are that many epochs."""
@@ -94,19 +96,21 @@ class Workshop:
         choice, given = candidate.choice, inherited(self.recipe)
         if not self.space.rows:
             given.pop("unknown", None)
+        cut = bool(choice.remove or choice.widths or self.space.rows)
         told: dict[str, Any] = {"name": candidate.name, "epochs": candidate.epochs}
         told |= {"remove": choice.remove} if choice.remove else {}
         told |= {"widths": self.space.named(choice)} if choice.widths else {}
         told |= {"vocabulary": True} if self.space.rows else {}
         told |= {"weight_bits": candidate.form.weight_bits} if candidate.form.weight_bits else {}
         if candidate.form.sparsity:
-            # Half of the epochs heal the cut, before the zeros come.
-            healing = candidate.epochs // 2
-            told |= {"sparsity": candidate.form.sparsity, "round_epochs": healing, "epochs": candidate.epochs - healing}
+            told |= {"sparsity": candidate.form.sparsity}
+            if cut:  # half of the epochs heal that, before the zeros come
+                healing = candidate.epochs // 2
+                told |= {"round_epochs": healing, "epochs": candidate.epochs - healing}
         elif self._by_degrees(candidate):
             healing = candidate.epochs // 4
             told |= {"rounds": 2, "round_epochs": healing, "epochs": candidate.epochs - healing}
-        if not (choice.remove or choice.widths or self.space.rows):
+        if not cut:
             given = {name: value for name, value in given.items() if name not in ("criterion", "samples", "skip")}
         return Shrink(**{**given, **told})
 

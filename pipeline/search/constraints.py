@@ -65,9 +65,9 @@ def cautious(max_drop: float, base: float, samples: int) -> float:
 
     The best of many by a figure with noise looks better than it is. So it is less by one standard error of what two
     networks differ by, of which one errs where the other doesn't about as often as the `base` errs (its metric is in
-    0..1); at most by CAUTION of it.
+    0..1), and at least as often as is asked; at most by CAUTION of it.
     """
-    noise = math.sqrt(max(0.0, 1 - base) / max(1, samples))
+    noise = math.sqrt(max(max_drop, 1 - base) / max(1, samples))
     return max_drop - min(noise, CAUTION * max_drop)
 
 

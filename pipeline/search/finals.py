@@ -43,12 +43,12 @@ class Finals:
         return self.rungs.notes.spent_s
 
     def candidates(self) -> list[Candidate]:
-        """What is measured: the fastest that lose no more than is allowed, asked, half of the allowed; the lightest."""
+        """What is measured: the fastest that lose no more than is allowed, half of it, what is asked; the lightest."""
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.light}
         pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
-        drops = [rungs.allowed, rungs.asked.max_drop, rungs.allowed / 2][: finalists(self.budget_s)]
-        picked = pick(pool, drops, [], rungs.fits)
+        drops = [rungs.allowed, rungs.allowed / 2, rungs.asked.max_drop][: finalists(self.budget_s)]
+        picked = pick(pool, [drop + 1e-9 for drop in drops], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
         return found + [one.candidate for one in Lighter(rungs).lightest(lightest(self.budget_s))]
 

@@ -3,7 +3,6 @@ them (Han et al. 2016, arXiv 1510.00149; device_agents/packing.py packs what the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +57,7 @@ FORMS: Mapping[Light, Worth] = {
 @dataclass(frozen=True)
 class Tried:
     """A light candidate that was trained. share: of the trained network's weights that it has; cost: what it lost
-    beside what its network loses without; NaN where it failed."""
+    beside what its network loses without."""
 
     light: Light
     share: float
@@ -67,10 +66,12 @@ class Tried:
 
 @dataclass(frozen=True)
 class Offer:
-    """A network that could be made light. share: as in Tried."""
+    """A network that could be made light. share: as in Tried; fixed: of its weights, those of embeddings, which keep
+    their values."""
 
     proposal: Proposal
     share: float
+    fixed: float = 0.0
 
 
 def usual_cost(light: Light, share: float) -> float:
@@ -83,7 +84,7 @@ def rates(tried: Iterable[Tried]) -> dict[Light, float]:
     roughly (it holds the error of two), so the usual cost counts as much as one, and all is within limits."""
     found: dict[Light, list[float]] = {}
     for one in tried:
-        if one.light in FORMS and not math.isnan(one.cost):
+        if one.light in FORMS:
             found.setdefault(one.light, []).append(one.cost / usual_cost(one.light, one.share))
     usual = _mean([rate for some in found.values() for rate in some], 1.0)
     return {light: _mean(found.get(light, []), usual) for light in FORMS}
@@ -93,9 +94,14 @@ def _mean(rates: Sequence[float], before: float) -> float:
     return (before + sum(min(max(rate, _SCALE[0]), _SCALE[1]) for rate in rates)) / (1 + len(rates))
 
 
-def promised(bytes: float, light: Light) -> float:
-    """The package of a file of so many bytes in that form."""
-    return bytes * FORMS[light].left
+def bearable(max_drop: float) -> bool:
+    """Whether any form at all may be within what may be lost: the whole network bears it best."""
+    return min(usual_cost(light, 1.0) for light in FORMS) <= HOPED * max_drop
+
+
+def promised(bytes: float, light: Light, fixed: float) -> float:
+    """The package of a file of so many bytes in that form. fixed: as in Offer."""
+    return bytes * (FORMS[light].left * (1 - fixed) + DENSE * fixed)
 
 
 def smallest(
@@ -114,7 +120,7 @@ def smallest(
         (lost, size, place, one.proposal, light)
         for place, one in enumerate(pool)
         for light, rate in rates.items()
-        for size in [promised(one.proposal.price.bytes, light)]
+        for size in [promised(one.proposal.price.bytes, light, one.fixed)]
         for lost in [one.proposal.lost + rate * usual_cost(light, one.share)]
         if lost <= HOPED * max_drop
         and (one.proposal.choice != Choice() or light.sparsity)  # few values alone are no [[shrink]] table

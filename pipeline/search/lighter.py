@@ -34,10 +34,11 @@ class Lighter:
     def download(self, one: Trained) -> float:
         """What a candidate's package is promised to be, in bytes."""
         size = self.rungs.pricing.best(one.candidate.choice).bytes
-        return light.promised(size, one.candidate.form) if one.candidate.light else light.DENSE * size
+        fixed = self._fixed(one.candidate.choice)
+        return light.promised(size, one.candidate.form, fixed) if one.candidate.light else light.DENSE * size
 
     def lightest(self, count: int) -> list[Trained]:
-        """Those of them that hold what is asked, the smallest download first."""
+        """Those of them that hold what is allowed, the smallest download first."""
         found = [one for one in self.rungs.results() if one.candidate.light and self.rungs.holds(one)]
         return sorted(found, key=self.download)[:count]
 
@@ -68,11 +69,20 @@ class Lighter:
     def _pool(self) -> list[light.Offer]:
         """The same for all: what a light one loses says nothing of other networks."""
         rungs = self.rungs
-        whole = Proposal(Choice(), 0.0, rungs.pricing.best(Choice()))
+        whole = Proposal(Choice(), rungs.forecast.usual(Choice()), rungs.pricing.best(Choice()))
         pool = [replace(one, lost=rungs.forecast.usual(one.choice)) for one in rungs.pool(ROUNDS + LONG)]
-        return [light.Offer(one, self._share(one.choice)) for one in [whole, *pool] if rungs.fits(one.price)]
+        return [
+            light.Offer(one, self._share(one.choice), self._fixed(one.choice))
+            for one in [whole, *pool]
+            if rungs.fits(one.price)
+        ]
 
     def _share(self, choice: Choice) -> float:
-        """Of the trained network's weights."""
+        """Of the trained network's weights, without embeddings: no form touches those."""
         space = self.rungs.space
-        return space.size(choice).params / max(1, space.size(Choice()).params)
+        left, whole = (space.size(one).params - space.embedded(one) for one in (choice, Choice()))
+        return left / max(1, whole)
+
+    def _fixed(self, choice: Choice) -> float:
+        space = self.rungs.space
+        return space.embedded(choice) / max(1, space.size(choice).params)

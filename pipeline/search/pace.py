@@ -71,6 +71,11 @@ def lightest(budget_s: float) -> int:
     return 1 if budget_s < 600 else 2 if budget_s < 1200 else 3
 
 
+def reserved(budget_s: float) -> int:
+    """Trainings that the long ones leave to those with a smaller download."""
+    return 1 if budget_s < 1200 else 2
+
+
 def trials(budget_s: float) -> int:
     """Choices that one allocation looks at: about a second each fifty."""
     return max(150, min(2000, int(budget_s)))

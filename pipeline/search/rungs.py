@@ -13,10 +13,10 @@ from pipeline.search.allocate import Proposal, allocate, pick
 from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop, by_way
 from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
-from pipeline.search.light import AS_IT_IS, Light
+from pipeline.search.light import AS_IT_IS, Light, bearable
 from pipeline.search.looking import Looking, laid_out
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, lightest, short_epochs, trials
+from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.space import Choice, Space
 
@@ -228,7 +228,7 @@ class Rungs:
         return found
 
     def _prolong(self, place: int) -> bool:
-        """Trains the fastest one that is predicted to hold what is asked, for long; False where there is none."""
+        """Trains the fastest one that is predicted to hold what is allowed, for long; False where there is none."""
         candidates = self.taken(self.notes.once(f"long-{place}", lambda: self._chosen(place)))
         return bool(candidates) and self.train(candidates[0], self.until_s) is not None
 
@@ -236,9 +236,8 @@ class Rungs:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
         left = self.until_s - self.notes.spent_s
-        if best is not None:  # smaller downloads are trainings of the best one too
-            again = self.pace.training_s(self.share(best.candidate.choice), best.candidate.epochs)
-            left -= lightest(self.budget_s) * again
+        if best is not None and bearable(self.allowed):  # a smaller download takes a training like this one
+            left -= reserved(self.budget_s) * self.pace.training_s(self.share(best.candidate.choice), full)
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self.told([], full)  # an allocation takes its time too
         longest: dict[Choice, int] = {}  # also of what failed, which would fail again
@@ -247,7 +246,7 @@ class Rungs:
                 longest[one.candidate.choice] = max(one.candidate.epochs, longest.get(one.candidate.choice, 0))
         pool = self.pool(ROUNDS + place)
         done = [choice for choice, epochs in longest.items() if epochs >= full]
-        for picked in pick(pool, [aim * max(self.allowed, 0.002) for aim in AIMS], done, self.fits):
+        for picked in pick(pool, [aim * max(self.allowed, 0.001) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self.share(picked.choice), full)
             longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
             if longer and (best is None or (epochs == full and picked.price.ms < QUICKER * self._ms(best))):
@@ -255,11 +254,11 @@ class Rungs:
         return self.told([], full)
 
     def _best(self) -> Trained | None:
-        """The fastest that holds what is asked."""
+        """The fastest that holds what is allowed."""
         return min(self._holding(), key=self._ms, default=None)
 
     def _holding(self) -> list[Trained]:
-        """Those with weights as training left them that lose no more than is asked."""
+        """Those with weights as training left them that lose no more than is allowed."""
         return [one for one in self.results() if not one.candidate.light and self.lost(one) <= self.allowed + 1e-9]
 
     def _ms(self, one: Trained) -> float:

@@ -45,9 +45,9 @@ SENSING = 0.08
 """Share of the budget for trying every group and layer by itself."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
-JUDGED, LONG_S = 5_000, 600.0
-"""Validation samples that every file is judged on, at least, where the budget is so long: with fewer, chance decides
-between candidates."""
+JUDGED, JUDGING = 5_000, 0.1
+"""Validation samples that every file is judged on where this adds no more than that share of the budget: with fewer,
+chance decides between candidates."""
 
 
 class NoRealDevice(EdgewrightError):
@@ -80,8 +80,8 @@ def run(
     """
     entry = device_of(project, target, device)
     refuse(entry)
-    search = Search(project, judged(recipe, budget_s), target, entry, constraints or Constraints(), budget_s, seed,
-                    progress or Silent(), say, note, prices)  # fmt: skip
+    search = Search(project, recipe, target, entry, constraints or Constraints(), budget_s, seed, progress or Silent(),
+                    say, note, prices)  # fmt: skip
     folder = search.folder
     with alone(folder / "lock"):
         try:
@@ -95,11 +95,14 @@ def run(
             ) from error
 
 
-def judged(recipe: Recipe, budget_s: float) -> Recipe:
-    """The recipe, with every file checked on JUDGED samples where there is time for it."""
-    if budget_s < LONG_S or recipe.check.samples >= JUDGED:
-        return recipe
-    return recipe.model_copy(update={"check": recipe.check.model_copy(update={"samples": JUDGED})})
+def judged(recipe: Recipe, check_s: float, samples: int, allowed_s: float) -> tuple[Recipe, float]:
+    """The recipe with files checked on JUDGED samples (there are so many `samples`) where that takes no longer than
+    allowed, and by how many seconds a check is longer. check_s: of one check now. What the recipe says stays."""
+    now, then = min(recipe.check.samples, samples), min(JUDGED, samples)
+    more = check_s * (then / now - 1)
+    if "samples" in recipe.check.model_fields_set or not 0 < more <= allowed_s:
+        return recipe, 0.0
+    return recipe.model_copy(update={"check": recipe.check.model_copy(update={"samples": JUDGED})}), more
 
 
 def refuse(entry: DeviceEntry) -> None:
@@ -161,13 +164,18 @@ class Search:
         felt = sensitivity(subject.trial(), notes, SENSING * self.budget_s, notes.tick)
         self.note(f"sensitivity: {len(felt.layers)} layers and {len(felt.groups)} groups tried one by one")
         full = full_epochs(self.recipe.train.epochs, [one.epochs or 0 for one in self.recipe.shrink])
-        pace = _pace(base, self.budget_s)
+        samples = len(subject.parts.validation.y)
+        networks = finalists(self.budget_s) + lightest(self.budget_s)
+        recipe, more_s = judged(
+            self.recipe, base.check_s, samples, JUDGING * self.budget_s / (len(base.ways) * (networks + 1))
+        )
+        pace = _pace(base, more_s, self.budget_s)
         workshop = Workshop(
-            self.recipe, self.target, subject.space,
+            recipe, self.target, subject.space,
             builder(self.project, plan, watched, self.say, self.note), without,
         )  # fmt: skip
-        reserve = pace.finals_s(finalists(self.budget_s) + lightest(self.budget_s), len(base.ways))
-        allowed = cautious(self.asked.max_drop, base.validation, len(subject.parts.validation.y))
+        reserve = pace.finals_s(networks, len(base.ways))
+        allowed = cautious(self.asked.max_drop, base.validation, samples)
         rungs = Rungs(
             space=subject.space, workshop=workshop, looking=looking, pricing=pricing,
             forecast=Forecast(subject.space, felt, base.validation, full), asked=self.asked, notes=notes,
@@ -231,11 +239,12 @@ class Search:
             searchpage.write(self.folder / "search.html", outcome)
         except OSError as error:
             self.note(f"warning: the page can't be written: {error}")
-        recipe = self.recipe.model_copy(update={"shrink": finals.shrinks()})
+        # As it was judged, so that what is made of it is what was measured.
+        recipe = finals.rungs.workshop.recipe.model_copy(update={"shrink": finals.shrinks()})
         return Found(outcome, recipe)
 
 
-def _pace(base: Base, budget_s: float) -> Pace:
+def _pace(base: Base, more_s: float, budget_s: float) -> Pace:
     """Before anything was trained here: an epoch takes as long as one of the training did, or a part of the budget."""
     epoch = 1.3 * base.epoch_s if base.epoch_s else budget_s / 60
-    return Pace(epoch, cut_s=3.0, bundle_s=base.bundle_s, look_s=base.look_s)
+    return Pace(epoch, cut_s=3.0, bundle_s=base.bundle_s + more_s, look_s=base.look_s)

@@ -116,6 +116,16 @@ class Space:
             params += math.prod(left)
         return Size(params, sum(layer.macs for layer in self.left(choice)), 4 * params)
 
+    def embedded(self, choice: Choice) -> int:
+        """Parameters of the embeddings whose unused rows go, after the choice."""
+        widths, found = dict(choice.widths), 0
+        for tensor, sizes in self.tensors.items():
+            if (rows := self.rows.get(tensor.rpartition(".")[0])) is not None:
+                found += rows * math.prod(
+                    self._left(tensor, axis, sizes[axis], widths) for axis in range(1, len(sizes))
+                )
+        return found
+
     def _left(self, tensor: str, axis: int, size: int, widths: Mapping[str, int]) -> int:
         for group, each in self._axes.get((tensor, axis), ()):
             if group in widths:

@@ -40,12 +40,14 @@ class BaseNotMeasured(EdgewrightError):
 @dataclass(frozen=True)
 class Base:
     """validation: the network's metric there; variant: the base that all are compared with; ways: measured;
-    bundle_s: from a network to one bundle; look_s: of that session; epoch_s: of training, None: it came trained."""
+    bundle_s: from a network to one bundle; check_s: of its check; look_s: of that session; epoch_s: of training, None:
+    it came trained."""
 
     validation: float
     variant: str
     ways: list[Way]
     bundle_s: float
+    check_s: float
     look_s: float
     epoch_s: float | None
 
@@ -88,10 +90,12 @@ def measure_base(plan: Plan, built: dict[str, Done], looking: Looking, notes: No
         artifact = _trained(plan, built)
         schedule = artifact.ingredients["parameters"]["schedule"]
         told = artifact.ingredients["parameters"]["weights"] is None and schedule["epochs"]
-        made = [one.seconds for one in built.values() if one.artifact and one.node.label in PREPARING]
+        made = [one for one in built.values() if one.artifact and one.node.label in PREPARING]
+        checks = sum(one.seconds for one in made if one.node.label == "check")
         return {
             "validation": artifact.summary["validation"], "variant": variants[0].name, "ways": ways,
-            "look_s": notes.spent_s - began, "bundle_s": sum(made) / max(1, len(folders)),
+            "look_s": notes.spent_s - began, "bundle_s": sum(one.seconds for one in made) / max(1, len(folders)),
+            "check_s": checks / max(1, len(folders)),
             "epoch_s": artifact.seconds / schedule["epochs"] if told else None,
         }  # fmt: skip
 

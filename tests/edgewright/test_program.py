@@ -61,6 +61,7 @@ def test_real_tasks_have_one_that_takes_many() -> None:
         (["bench.measure", "--help", "A"], "bench.measure"),
         (["one", "A", "--help"], None),
         (["one"], None),
+        (["one", "bench", "--help"], None),
         (["--help"], None),
     ],
 )

@@ -11,8 +11,10 @@ import pytest
 from pipeline.build import Builder, Done
 from pipeline.export.to_tflite import NotConvertible
 from pipeline.plan import Plan
+from pipeline.pruning.sparsity import CantSparsify
+from pipeline.quantization.qat import NothingToRound
 from pipeline.recipe import read_recipe
-from pipeline.search.candidates import Candidate, Trained, Workshop, by_way, inherited
+from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop, by_way, inherited
 from pipeline.search.light import Light
 from pipeline.search.pricing import Way
 from pipeline.search.space import Choice, find_space
@@ -61,6 +63,18 @@ def test_zeros_come_after_the_cut_has_healed(workshop: Workshop) -> None:
     shrink = workshop.shrink(Candidate(1, Choice((), (("blocks.2.conv1", 16),)), 6, Light(5, 0.75)))
     assert (shrink.name, shrink.zeros, shrink.weight_bits) == ("c01-e6-b5-z75", 0.75, 5)
     assert (shrink.round_epochs, shrink.epochs) == (3, 3)
+
+
+def test_whole_network_with_zeros_has_nothing_to_heal(workshop: Workshop) -> None:
+    shrink = workshop.shrink(Candidate(1, Choice(), 6, Light(5, 0.9)))
+    assert (shrink.zeros, shrink.weight_bits, shrink.epochs, shrink.round_epochs) == (0.9, 5, 6, 1)
+    plan = workshop.plan([Candidate(1, Choice(), 6, Light(5, 0.9))])
+    trained = [node for node in plan.nodes.values() if node.step == "distil" and node.variant == "c01-e6-b5-z90"]
+    assert [node.parameters["schedule"]["epochs"] for node in trained] == [6]
+
+
+def test_network_that_has_nothing_to_zero_takes_only_its_own_candidate_down() -> None:
+    assert {CantSparsify, NothingToRound} <= set(SPOILT)
 
 
 def test_a_candidate_s_bundles_are_found_by_their_way(workshop: Workshop) -> None:

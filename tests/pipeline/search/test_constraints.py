@@ -56,7 +56,8 @@ def test_validation_may_lose_less_than_what_is_asked_by_its_noise() -> None:
     assert cautious(0.03, base=0.94, samples=20_000) > cautious(0.03, base=0.94, samples=5000)
     assert cautious(0.01, base=0.9, samples=100) == pytest.approx((1 - CAUTION) * 0.01)  # more noise than is asked
     assert cautious(0.0, base=0.9, samples=100) == 0
-    assert cautious(0.01, base=1.0, samples=100) == 0.01
+    # Beside a network that never errs, candidates err as often as is asked.
+    assert cautious(0.01, base=1.0, samples=100_000) == pytest.approx(0.01 - (0.01 / 100_000) ** 0.5)
 
 
 def test_best_of_many_holds_more_often_with_caution() -> None:

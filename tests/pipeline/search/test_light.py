@@ -7,12 +7,14 @@ import pytest
 from pipeline.search.allocate import Proposal
 from pipeline.search.light import (
     CUT,
+    DENSE,
     FORMS,
     HOPED,
     SMALLER,
     Light,
     Offer,
     Tried,
+    bearable,
     promised,
     rates,
     smallest,
@@ -49,7 +51,7 @@ def test_where_nothing_is_within_the_surest_that_may_hold_is_found() -> None:
 
 
 def test_what_was_trained_or_is_no_smaller_is_not_trained_again() -> None:
-    best = promised(100_000, ZEROS)
+    best = promised(100_000, ZEROS, 0.0)
     assert smallest(POOL, RATES, OF_LARGE, best, ()) is None
     assert smallest(POOL, RATES, OF_LARGE, best / SMALLER + 1, ()) == (POOL[1].proposal, ZEROS)
     again = smallest(POOL, RATES, OF_LARGE, None, [(LARGE, ZEROS)])
@@ -68,7 +70,6 @@ def test_what_one_form_cost_moves_what_all_are_thought_to_cost() -> None:
     assert 2 < dear[BITS] < 3
     cheap = rates([Tried(BITS, CUT, -0.001)])
     assert 0 < cheap[BITS] < cheap[ZEROS] < 1
-    assert rates([Tried(BITS, CUT, float("nan"))]) == rates(())
 
 
 def test_larger_network_bears_a_form_better() -> None:
@@ -80,5 +81,16 @@ def test_larger_network_bears_a_form_better() -> None:
 
 
 def test_fewer_values_and_more_zeros_promise_less() -> None:
-    sizes = [promised(1000, light) for light in FORMS]
+    sizes = [promised(1000, light, 0.0) for light in FORMS]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_embeddings_keep_their_bytes() -> None:
+    assert promised(1000, ZEROS, 1.0) == 1000 * DENSE
+    assert promised(1000, ZEROS, 0.0) < promised(1000, ZEROS, 0.5) < 1000 * DENSE
+
+
+def test_so_small_a_drop_that_no_form_can_hold_is_known() -> None:
+    assert bearable(0.01) and not bearable(0.0)
+    least = min(usual_cost(light, 1.0) for light in FORMS)
+    assert bearable(least / HOPED) and not bearable(0.99 * least / HOPED)

@@ -11,9 +11,9 @@ from device_agents.errors import DeviceError
 from device_agents.farm.inventory import DeviceEntry, stand_in
 from edgewright.progress import Silent
 from pipeline.project import Project
-from pipeline.recipe import read_recipe
+from pipeline.recipe import Bounds, read_recipe
 from pipeline.search.constraints import Constraints
-from pipeline.search.search import NoRealDevice, Search, SearchCutOff, refuse, run
+from pipeline.search.search import JUDGED, NoRealDevice, Search, SearchCutOff, judged, refuse, run
 from targets.schema import read_target
 
 
@@ -39,6 +39,16 @@ def test_a_device_that_goes_away_says_to_type_it_again(tmp_path: Path, monkeypat
         run(_project(tmp_path), recipe, target)
     assert "again" in caught.value.remedy
     assert "plug it in" in caught.value.remedy
+
+
+def test_files_are_judged_on_more_samples_where_that_is_cheap(tmp_path: Path) -> None:
+    recipe = read_recipe("digits", tmp_path)
+    longer, more_s = judged(recipe, check_s=2.0, samples=9000, allowed_s=3.0)
+    assert (longer.check.samples, more_s) == (JUDGED, 3.0)
+    assert judged(recipe, check_s=2.1, samples=9000, allowed_s=3.0) == (recipe, 0.0)
+    assert judged(recipe, check_s=2.0, samples=recipe.check.samples, allowed_s=3.0) == (recipe, 0.0)
+    said = recipe.model_copy(update={"check": Bounds(samples=50)})
+    assert judged(said, check_s=0.01, samples=9000, allowed_s=3.0) == (said, 0.0)
 
 
 def test_a_search_is_known_by_all_that_it_was_asked(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,6 +42,14 @@ def test_sizes_and_names_are_those_of_a_real_cut(kind: str) -> None:
         replay(PruningPlan(actions_for(kept)), cut)
         found, counted = network.measure(cut, pictures(1)), space.size(choice)
         assert (counted.params, counted.macs) == (found.params, found.macs)
+
+
+def test_embeddings_are_counted_without_the_rows_that_go(space: Space) -> None:
+    assert space.embedded(Choice()) == 0
+    tensors = {**space.tensors, "words.weight": (1000, 8)}
+    texts = replace(space, tensors=tensors, rows={"words": 100})
+    assert texts.embedded(Choice()) == 800
+    assert texts.size(Choice()).params - texts.embedded(Choice()) == space.size(Choice()).params
 
 
 def test_a_choice_is_tidied_to_one_spelling(space: Space) -> None:
