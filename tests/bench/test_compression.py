@@ -64,6 +64,11 @@ def test_candidate_is_held_against_the_float_one_of_its_cut() -> None:
     assert (shipped.artifacts, shipped.slower, shipped.larger) == (1, ["int8"], [])
 
 
+def test_same_name_in_two_searches_is_two_artifacts() -> None:
+    both = stages.added("ours", [stages.Stages("", 2, ["a"], ["a"]), stages.Stages("", 3, ["a"], [])])
+    assert (both.artifacts, len(both.slower), len(both.larger), both.losses) == (5, 2, 1, 2)
+
+
 def test_row_loses_where_its_whole_interval_does() -> None:
     lines = [
         BASE,

@@ -82,10 +82,10 @@ def _speed(entry: Mapping[str, Any]) -> float:
 
 
 def added(said: str, stages: Iterable[Stages]) -> Stages:
-    """Several counts as one."""
+    """Several counts as one. Names of two searches may be the same and mean two artifacts: each gets its number."""
     total = Stages(said)
-    for one in stages:
+    for number, one in enumerate(stages):
         total.artifacts += one.artifacts
-        total.slower += one.slower
-        total.larger += one.larger
+        total.slower += [f"{name} ({number})" for name in one.slower]
+        total.larger += [f"{name} ({number})" for name in one.larger]
     return total
