@@ -25,14 +25,14 @@ def _parameters(built: Built, **more: Any) -> dict[str, Any]:
 
 
 def _fragile(built: Built, folder: Path) -> Made:
-    """The trained network, with one channel before its head a thousand times what it was: INT8 loses the others."""
+    """The trained network, with one channel before its head 300 times what it was: INT8 loses the others."""
     spec = NetworkSpec.model_validate(built.plan.nodes["trained/train"].parameters["network"])
     net, plan = network.rebuilt(spec, built.places.recipe, built.artifact("trained/train"))
     with torch.no_grad():
         for name in ("blocks.2.norm2", "blocks.2.shortcut.1"):
-            net.get_parameter(f"{name}.weight")[0] *= 1000
-            net.get_parameter(f"{name}.bias")[0] *= 1000
-        net.get_parameter("head.weight")[:, 0] /= 1000
+            net.get_parameter(f"{name}.weight")[0] *= 300
+            net.get_parameter(f"{name}.bias")[0] *= 300
+        net.get_parameter("head.weight")[:, 0] /= 300
     folder.mkdir()
     network.keep(net, plan, folder)
     return Made(folder, {})
@@ -51,7 +51,7 @@ def test_weights_are_left_to_the_byte_where_int8_loses_little(built: Built, tmp_
 def test_fragile_network_is_trained_and_taught_and_its_int8_gets_better(built: Built, tmp_path: Path) -> None:
     model, teacher = _fragile(built, tmp_path / "model"), built.artifact("trained/train")
     parameters = _parameters(built)
-    parameters |= {"teacher": parameters["network"], "schedule": {**parameters["schedule"], "learning_rate": 1e-6}}
+    parameters |= {"teacher": parameters["network"], "schedule": {**parameters["schedule"], "learning_rate": 1e-5}}
     made = run_step(Qat, parameters, {"model": model, "teacher": teacher}, tmp_path / "run", built.places)
     summary = made.summary
     assert summary["int8_before"] < summary["int8_after"]
