@@ -40,7 +40,7 @@ def main() -> None:
 def helped(words: list[str], collection: Collection) -> str | None:
     """The task, first of the words, that help is asked for: Invoke's parser takes `devices.probe --help` for a device
     of that name."""
-    contexts: dict[Any, Any] = {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
+    contexts = _contexts(collection)
     name, flag = (*words[:2], "", "")[:2]
     asked = name in contexts and flag in ("--help", "-h") and flag not in contexts[name].flags
     return name if asked else None
@@ -51,11 +51,15 @@ def spread(words: list[str], collection: Collection) -> list[str]:
 
     All that follows such a task is its own: no other task comes after it.
     """
-    contexts: dict[Any, Any] = {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
+    contexts = _contexts(collection)
     for place, word in enumerate(words):
         if word in contexts and (many := getattr(collection[word], MANY, None)):
             return words[: place + 1] + _flagged(words[place + 1 :], contexts[word].flags, f"--{many}")
     return words
+
+
+def _contexts(collection: Collection) -> dict[Any, Any]:
+    return {name: one for one in collection.to_contexts() for name in (one.name, *one.aliases)}
 
 
 def _flagged(words: list[str], flags: dict[str, Any], many: str) -> list[str]:

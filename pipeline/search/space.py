@@ -106,24 +106,23 @@ class Space:
 
     def size(self, choice: Choice) -> Size:
         """Parameters, MACs and bytes (float32 parameters) after the choice."""
-        widths, params = dict(choice.widths), 0
+        params = sum(self._params(choice).values())
+        return Size(params, sum(layer.macs for layer in self.left(choice)), 4 * params)
+
+    def embedded(self, choice: Choice) -> int:
+        """Parameters of the embeddings whose unused rows go, after the choice."""
+        return sum(left for tensor, left in self._params(choice).items() if tensor.rpartition(".")[0] in self.rows)
+
+    def _params(self, choice: Choice) -> dict[str, int]:
+        """By tensor, what is left of it."""
+        widths, found = dict(choice.widths), {}
         for tensor, sizes in self.tensors.items():
             if any(_under(tensor, name) for name in choice.remove):
                 continue
             left = [self._left(tensor, axis, size, widths) for axis, size in enumerate(sizes)]
             if (rows := self.rows.get(tensor.rpartition(".")[0])) is not None:
                 left[0] = min(left[0], rows)
-            params += math.prod(left)
-        return Size(params, sum(layer.macs for layer in self.left(choice)), 4 * params)
-
-    def embedded(self, choice: Choice) -> int:
-        """Parameters of the embeddings whose unused rows go, after the choice."""
-        widths, found = dict(choice.widths), 0
-        for tensor, sizes in self.tensors.items():
-            if (rows := self.rows.get(tensor.rpartition(".")[0])) is not None:
-                found += rows * math.prod(
-                    self._left(tensor, axis, sizes[axis], widths) for axis in range(1, len(sizes))
-                )
+            found[tensor] = math.prod(left)
         return found
 
     def _left(self, tensor: str, axis: int, size: int, widths: Mapping[str, int]) -> int:
