@@ -15,6 +15,8 @@ from device_agents.farm.report import Report
 from device_agents.farm.why import Cause
 from pipeline.outcome import Measured
 from pipeline.plan import Variant
+from pipeline.search.candidates import Candidate as Trial
+from pipeline.search.candidates import Trained
 from pipeline.search.constraints import Constraints
 from pipeline.search.entries import Entry, entry_of
 from pipeline.search.finals import NOTE, Finals
@@ -24,6 +26,7 @@ from pipeline.search.rungs import Rungs
 from pipeline.search.subject import Base
 from targets.schema import Limits, Runtime
 from tests.pipeline.search.test_entries import BASE, _entry
+from tests.pipeline.search.trainer import FULL, Started
 
 VARIANT = Variant("small", "float32", "trained", "", "", cast(Runtime, SimpleNamespace(name="litert")))
 FOUND = Candidate(
@@ -123,3 +126,20 @@ def test_what_cannot_be_judged_cannot_be_chosen(changed: dict[str, Any], words: 
 def test_why_a_variant_does_not_pay_is_kept_with_what_to_do() -> None:
     entry = _said(FOUND, Judgement("small", "does not pay", "dispatch-bound", instead="remove blocks"))
     assert (entry.reason, entry.instead) == ("dispatch-bound", "remove blocks")
+
+
+@pytest.mark.parametrize(
+    ("budget_s", "expected"), [(100.0, [0.0045]), (300.0, [0.0045, 0.002]), (900.0, [0.0045, 0.002, 0.009])]
+)
+def test_finalists_hold_what_is_allowed_and_the_third_what_is_asked(
+    started: Started, budget_s: float, expected: list[float]
+) -> None:
+    rungs, _ = started("finals", 1500.0, allowed=0.005)
+    fronts = rungs._front(0)
+    for number, (one, lost) in enumerate(zip(fronts[:: len(fronts) // 3], (0.002, 0.0045, 0.009), strict=False), 1):
+        candidate = Trial(number, one.choice, FULL)
+        rungs.trained[candidate.name] = Trained(candidate, rungs.base - lost, 1.0)
+    times = [rungs.pricing.best(one.candidate.choice).ms for one in rungs.results()]
+    assert times == sorted(times, reverse=True), "the faster, the more is lost"
+    found = Finals(rungs, cast(Base, None), budget_s).candidates()
+    assert [rungs.lost(rungs.trained[one.name]) for one in found] == pytest.approx(expected)

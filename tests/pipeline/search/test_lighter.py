@@ -7,6 +7,7 @@ from pipeline.search.constraints import Constraints
 from pipeline.search.light import AS_IT_IS
 from pipeline.search.lighter import MOST, Lighter
 from pipeline.search.rungs import Rungs
+from pipeline.search.space import Choice
 from tests.pipeline.search.trainer import FULL, Started
 
 
@@ -63,3 +64,14 @@ def test_what_is_too_slow_or_too_large_is_not_made_lighter(started: Started) -> 
     bound, _ = started("bound", 3000.0, most=0.06)
     bound.asked = Constraints(0.01, max_ms=0.9 * slowest)
     assert all(bound.pricing.best(one.choice).ms <= 0.9 * slowest for one in _searched(bound))
+
+
+def test_whole_network_is_offered_by_what_it_loses_itself(started: Started) -> None:
+    """Where unused rows of embeddings go in any case, the whole network is a candidate that may lose something too."""
+    rungs, _ = started("whole", 300.0)
+    assert Lighter(rungs)._pool[0].proposal.lost == 0
+    rungs.forecast.learn(Choice(), FULL, 0.004)
+    offer = Lighter(rungs)._pool[0]
+    assert offer.proposal.choice == Choice()
+    assert offer.proposal.lost == rungs.forecast.usual(Choice()) > 0
+    assert (offer.share, offer.fixed) == (1.0, 0.0)

@@ -43,6 +43,24 @@ def test_long_trainings_aim_at_what_caution_allows(started: Started) -> None:
     assert not any(rungs.holds(one) for one in rungs.results() if rungs.lost(one) > 0.005 + 1e-6)
 
 
+def test_long_trainings_leave_time_for_a_light_one_where_one_can_hold(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, long = [], []
+    for bearable in (True, False):
+        monkeypatch.setattr("pipeline.search.rungs.bearable", lambda allowed, bearable=bearable: bearable)
+        rungs, _ = started(f"left-{bearable}", 500.0, most=0.06)
+        rungs.run()
+        best = rungs._best()
+        assert best is not None
+        left.append(
+            rungs.until_s - rungs.notes.spent_s - rungs.pace.training_s(rungs.share(best.candidate.choice), FULL)
+        )
+        long.append(sum(one.candidate.epochs == FULL for one in rungs.results()))
+    assert left[0] >= 0 > left[1]
+    assert long[0] < long[1]
+
+
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:
     whole, trainer = started("whole", 300.0)
     whole.run()
