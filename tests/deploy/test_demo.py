@@ -35,8 +35,12 @@ def test_demo_catches_its_plant_and_nothing_else(tmp_path: Path) -> None:
     assert {build.state for build in found[0].builds} == {"built"}
     assert {build.state for build in found[1].builds} == {"cached"}, "a quiet night builds nothing"
     assert "Same or faster" in ended.text
-    exact = [one["verdict"] for one in found[1].verdicts if one["metric"] in ("size", "accuracy")]
-    assert exact == ["same"] * 4 * BOARDS, "two metrics of two models on every board"
+    # A busy machine may have made one of a night's measurements invalid; the demonstration adds a night for it.
+    _, *later = [night for night in found if night.status == 0]
+    assert later, "nothing is compared before the second whole night"
+    for night in later:
+        exact = [one["verdict"] for one in night.verdicts if one["metric"] in ("size", "accuracy")]
+        assert exact == ["same"] * 4 * BOARDS, "two metrics of two models on every board"
 
     last = found[-1]
     assert last.status == 1
