@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from edgewright.extras import extra
+from edgewright.quiet import quiet
 from models.data.packages import MINILM, here, unpacked
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def sentiment(classes: int = 2, dropout: float = 0.1) -> Classifier:
 
     Raises MissingExtra without transformers, DataMissing where the weights can't be had.
     """
-    with extra("text", "models.architectures.minilm"):
+    # It tries libraries for other processors on its way, and says of each that it can't be loaded.
+    with extra("text", "models.architectures.minilm"), quiet():
         from transformers import BertConfig, BertModel
     from safetensors.torch import load_file
 

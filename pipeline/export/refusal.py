@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

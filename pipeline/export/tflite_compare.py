@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from edgewright.quiet import quiet
 from pipeline.export.drift import first_layer, first_module, worst_difference
-from pipeline.export.quiet import quiet
 from pipeline.export.tflite_file import dtype_of, name_of, operation_name, operations, parse, scales, tensors
 from pipeline.export.tflite_run import fed, interpreter
 from pipeline.export.to_onnx import OUTPUT, module_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from edgewright.extras import extra
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.export.tflite_file import CHANNELS_LAST, tensors
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any
 
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.export.refusal import refusal
 
 if TYPE_CHECKING:

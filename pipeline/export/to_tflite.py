@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
 from edgewright.extras import extra
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.export.tflite_names import place, with_module_names
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.export.refusal import refusal
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
 from edgewright.extras import extra
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.export.tflite_file import (
     CHANNELS_LAST,
     constant_tensors,

@@ -16,7 +16,7 @@ from device_agents.agent.runtimes import Model, Runtime, open_runtime
 from device_agents.bundle import Bundle, Manifest, Tensor
 from edgewright.files import pretty_json
 from edgewright.progress import Progress, Silent
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.parity import SQNR_DB, TIES
 from pipeline.release.content import Content, Sample
 from pipeline.release.errors import NoSample

@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
+from edgewright.quiet import quiet
 from models.architectures.resnet import ResNet
 from pipeline import data, network
 from pipeline.export.drift import sqnr, worst_difference
-from pipeline.export.quiet import quiet
 from pipeline.export.tflite_compare import output_scale
 from pipeline.export.tflite_file import operators, tensors
 from pipeline.export.tflite_names import leanest

@@ -41,7 +41,7 @@ def convertible(manifest: Manifest) -> bool:
 
 def library() -> Any:
     """coremltools, imported as if of its sources torch alone were there. Raises MissingExtra."""
-    from pipeline.export.quiet import quiet
+    from edgewright.quiet import quiet
 
     hidden = [name for name in _OTHERS if name not in sys.modules]
     with extra("apple", "a Core ML package"), quiet():
@@ -88,7 +88,7 @@ def _converted(content: Content, given: Input, gives: Output) -> Any:
     coremltools = library()
     import torch
 
-    from pipeline.export.quiet import quiet
+    from edgewright.quiet import quiet
 
     shape, picture = given.shape, takes_picture(given)
     dtype = torch.int32 if given.tokens else torch.float32
@@ -184,7 +184,7 @@ def _write(folder: Path, spec: bytes, weights: bytes) -> None:
 
 def _look_at(folder: Path, content: Content, given: Input, gives: Output) -> None:
     """Loads the package back; raises NotConverted where its description is not what was asked for."""
-    from pipeline.export.quiet import quiet
+    from edgewright.quiet import quiet
 
     with quiet():
         spec = library().utils.load_spec(str(folder))

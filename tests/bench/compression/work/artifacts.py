@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_agents.bundle import Manifest, Tensor, write_bundle
 from edgewright.errors import EdgewrightError
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from tests.bench.compression.rows import WAYS
 from tests.bench.compression.work.networks import ONNX, TFLITE
 

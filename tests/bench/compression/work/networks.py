@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 from pipeline.pruning.sparsity import sparsify
 from tests.bench.compression.setting import Cut
 from tests.bench.pruning.work.lab import OPSET, Lab, first

@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 
-from pipeline.export.quiet import quiet
+from edgewright.quiet import quiet
 
 
 def test_nothing_gets_out_and_afterwards_all_does(capfd: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +40,7 @@ def test_an_error_inside_restores_all(capfd: pytest.CaptureFixture[str]) -> None
 
 def test_closed_descriptors_are_no_trouble() -> None:
     script = (
-        "import os; os.close(1); os.close(2)\nfrom pipeline.export.quiet import quiet\nwith quiet(): print('x')\n"
+        "import os; os.close(1); os.close(2)\nfrom edgewright.quiet import quiet\nwith quiet(): print('x')\n"
         "try: os.fstat(1)\nexcept OSError: os._exit(7)"
     )
     root = os.environ["EDGEWRIGHT_ROOT"]
