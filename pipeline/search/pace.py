@@ -11,6 +11,8 @@ EXPLORING = 0.4
 long ones."""
 ROUNDS = 3
 """How often it proposes, at most."""
+LEAST = 3
+"""Epochs of a full fine-tuning, at least: a network that was pretrained elsewhere has few of its own."""
 FIXED = 0.25
 """Part of an epoch's time that a smaller network does not save: batches, mirror images, a pass over validation."""
 
@@ -53,7 +55,7 @@ def epoch_of(seconds: float, share: float, epochs: int) -> float:
 
 def full_epochs(trained: int, said: Sequence[int]) -> int:
     """Epochs of a full fine-tuning: 60 % of the training's. Of a network that came trained, what its recipe says."""
-    return max(1, round(0.6 * trained)) if trained else max([3, *said])
+    return max([LEAST, round(0.6 * trained)] if trained else [LEAST, *said])
 
 
 def short_epochs(full: int) -> int:

@@ -66,6 +66,8 @@ class Rungs:
 
     def run(self) -> None:
         """Explores, then trains the best for longer. What the time doesn't allow is left out."""
+        if self.space.rows:
+            self._rows_alone()
         for round_ in range(ROUNDS):
             if not self._explore(round_):
                 break
@@ -91,6 +93,12 @@ class Rungs:
             if one.trouble is None and (key not in best or one.candidate.epochs > best[key].candidate.epochs):
                 best[key] = one
         return sorted(best.values(), key=lambda one: one.candidate.name)
+
+    def _rows_alone(self) -> None:
+        """The whole network without the rows that the data never uses: half of a text model's file, for no training."""
+        whole = Proposal(Choice(), 0.0, self.pricing.best(Choice()))
+        for candidate in self.taken(self.notes.once("rows-alone", lambda: self.told([whole], 0))):
+            self.train(candidate, until=None)
 
     def _explore(self, round_: int) -> bool:
         """Proposes, trains for a little while, measures, learns; False where there was no time for it."""
@@ -184,7 +192,7 @@ class Rungs:
             self._tell(Trained.from_json(content))
         done = Trained.from_json(content)
         self.trained[candidate.name] = done
-        if done.validation is not None and not candidate.light:
+        if done.validation is not None and candidate.epochs and not candidate.light:
             self.forecast.learn(candidate.choice, candidate.epochs, self.base - done.validation)
         self._learn_pace()
         return None if done.trouble == OVER else done
@@ -245,7 +253,7 @@ class Rungs:
             if not one.candidate.light and one.trouble != OVER:
                 longest[one.candidate.choice] = max(one.candidate.epochs, longest.get(one.candidate.choice, 0))
         pool = self.pool(ROUNDS + place)
-        done = [choice for choice, epochs in longest.items() if epochs >= full]
+        done = [choice for choice, epochs in longest.items() if epochs >= full or not epochs]
         for picked in pick(pool, [aim * max(self.allowed, 0.001) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self.share(picked.choice), full)
             longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
@@ -254,8 +262,8 @@ class Rungs:
         return self.told([], full)
 
     def _best(self) -> Trained | None:
-        """The fastest that holds what is allowed."""
-        return min(self._holding(), key=self._ms, default=None)
+        """The fastest that was trained and holds what is allowed."""
+        return min((one for one in self._holding() if one.candidate.epochs), key=self._ms, default=None)
 
     def _holding(self) -> list[Trained]:
         """Those with weights as training left them that lose no more than is allowed."""

@@ -45,6 +45,8 @@ SENSING = 0.08
 """Share of the budget for trying every group and layer by itself."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
+BUILDING = 0.5
+"""Share of the budget for the trained network that is worth a word."""
 JUDGED, JUDGING = 5_000, 0.1
 """Validation samples that every file is judged on where this adds no more than that share of the budget: with fewer,
 chance decides between candidates."""
@@ -158,6 +160,12 @@ class Search:
         self.note(
             f"trained: {base.validation:.4f} {self.recipe.metric.name} on validation, {len(base.ways)} ways measured"
         )
+        took = notes.once("base-took", lambda: {"seconds": notes.spent_s})["seconds"]
+        if took > BUILDING * self.budget_s:
+            self._warn(
+                f"the trained network took {took:.0f} s of the {self.budget_s:.0f}, to build and to measure: "
+                "it is kept, so a search with another --budget or --seed has the time for itself"
+            )
         places = Places(self.recipe.folder, self.project.cache, self.project.data)
         subject = Subject.load(self.recipe, self.target, places, plan, built, notes)
         pricing, entries = self._pricing(subject.space, base, looking, notes)
@@ -207,12 +215,15 @@ class Search:
         prices, entries, warnings = prices_for(
             space, base.ways, looking, self.target.alignment, PRICING * self.budget_s, notes
         )
-        self.warnings += warnings
         for warning in warnings:
-            self.note(f"warning: {warning}")
+            self._warn(warning)
         if entries:
             self.note(f"costs: {entries} layers measured by themselves")
         return Pricing(space, base.ways, prices), entries
+
+    def _warn(self, line: str) -> None:
+        self.warnings.append(line)
+        self.note(f"warning: {line}")
 
     def _found(self, finals: Finals, base: Base, entries: int) -> Found:
         content = finals.run()

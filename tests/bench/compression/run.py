@@ -17,11 +17,12 @@ from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import Progress
 from pipeline.project import Project
 from pipeline.recipe import Recipe, read_recipe
+from pipeline.search.pace import full_epochs
 from tests.bench.compression import aims, speed, stages
 from tests.bench.compression.lines import Line
 from tests.bench.compression.making import Maker
 from tests.bench.compression.rows import Row, rows_of
-from tests.bench.compression.setting import MOST_OF_TRAINING, Setting
+from tests.bench.compression.setting import Setting
 from tests.bench.compression.work.artifacts import NOT_INSTALLED
 from tests.bench.compression.work.kinds import cells_of
 from tests.bench.compression.work.searched import FOUND
@@ -84,7 +85,7 @@ def run(setting: Setting, project: Project, out: Path, progress: Progress, resum
     if not resume:
         put_aside(out)
     started = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    epochs = setting.epochs or max(1, round(MOST_OF_TRAINING * recipe.train.epochs))
+    epochs = setting.epochs or full_epochs(recipe.train.epochs, [one.epochs or 0 for one in recipe.shrink])
     rows = rows_of(setting, epochs)
     cells = cells_of(project, setting.model, out / ROWS, progress)
     lines, bundles = _made(rows, Maker(cells), say)

@@ -14,8 +14,6 @@ TRANSFORMERS = ("minilm-sentiment", "vit-tiny")
 """Models that a user of onnxruntime would also try dynamic INT8 on, as its documentation says for transformers."""
 HEADLINE = 1.0
 """Points that the headline row may lose: the only floor of which more than one seed is searched."""
-MOST_OF_TRAINING = 0.6
-"""Share of the original epochs that peers fine-tune for: as much as the search gives its best candidates."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,9 @@ class Setting:
 
     floors: points that ours may lose, each searched for; seeds: of the headline floor's search, the first one of all
     else; budget: of each search, as `./inv shrink` takes it; target: that it is searched for; epochs: of every peer's
-    fine-tuning, None for MOST_OF_TRAINING of the recipe's; cuts: peers' networks; train, calibration, test: samples
-    from the front of the parts, None for all; evidence: samples that Taylor's criterion sees; litert: also FP32 in
-    LiteRT, which the quick run leaves out.
+    fine-tuning, None for as many as the search gives its best candidates; cuts: peers' networks; train, calibration,
+    test: samples from the front of the parts, None for all; evidence: samples that Taylor's criterion sees; litert:
+    also FP32 in LiteRT, which the quick run leaves out.
     """
 
     name: str

@@ -23,7 +23,7 @@ def test_only_what_fits_is_trained() -> None:
 
 def test_epochs_follow_the_training() -> None:
     assert full_epochs(20, []) == 12
-    assert full_epochs(1, []) == 1
+    assert full_epochs(1, []) == 3
     assert full_epochs(0, [5]) == 5
     assert (short_epochs(12), short_epochs(1)) == (2, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,28 @@ def test_long_trainings_leave_time_for_a_light_one_where_one_can_hold(
         long.append(sum(one.candidate.epochs == FULL for one in rungs.results()))
     assert left[0] >= 0 > left[1]
     assert long[0] < long[1]
+
+
+def test_rows_that_nobody_uses_go_alone_first_and_cost_no_training(started: Started) -> None:
+    rungs, trainer = started("words", 300.0)
+    rungs.space = replace(rungs.space, rows={"words": 10})
+    rungs.run()
+    assert trainer.names[0] == "c01-e0"
+    assert rungs.trained["c01-e0"].candidate.choice == Choice()
+    # It loses nothing, so training it would be a waste; nor does it stand for what training can reach.
+    assert [one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()] == [0]
+    assert rungs.trained["c01-e0"] in rungs.results()
+    best = rungs._best()
+    assert best is not None and best.candidate.epochs
+    assert Choice() not in rungs.forecast.seen
+
+
+def test_a_tiny_budget_is_kept_where_rows_that_nobody_uses_can_go(started: Started) -> None:
+    rungs, trainer = started("tiny-words", 1.0)
+    rungs.space = replace(rungs.space, rows={"words": 10})
+    trainer.clock[0] = 2.0
+    rungs.run()
+    assert [one.candidate.name for one in rungs.results()] == ["c01-e0"]
 
 
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:

@@ -48,7 +48,7 @@ class Trainer:
             self.clock[0] += self.epoch_s * (0.15 + 0.85 * share)
             self.watched.advance()
         self.names.append(candidate.name)
-        lost = self.most * (1 - share) / candidate.epochs**0.5 + (self.dear if candidate.light else 0.0)
+        lost = self.most * (1 - share) / max(1, candidate.epochs) ** 0.5 + (self.dear if candidate.light else 0.0)
         return Trained(candidate, BASE - lost, candidate.epochs * self.epoch_s * (0.15 + 0.85 * share))
 
 
