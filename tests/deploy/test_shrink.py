@@ -106,6 +106,9 @@ def test_what_cannot_be_met_ends_with_the_best_found(tmp_path: Path) -> None:
     assert found["chosen"] is None
     assert found["front"]
     assert "not met" in ended.text
+    took = json.loads(next((tmp_path / "state").glob("searches/*/base-took.json")).read_text())["seconds"]
+    told = [line for line in found["warnings"] if "the trained network took" in line]
+    assert len(told) == (took > 10), "a base that took more than half of the budget is told"
 
 
 @pytest.mark.parametrize(
