@@ -8,7 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgewright.errors import EdgewrightError
@@ -60,13 +60,17 @@ class Done:
 
 @dataclass
 class Builder:
-    """Runs nodes one after another. `say` is called with each node as it is done, `note` with a line about waiting."""
+    """Runs nodes one after another. `say` is called with each node as it is done, `note` with a line about waiting.
+
+    ahead: fingerprints that were made for this build by other processes, which is no cache's merit.
+    """
 
     store: Store
     places: Places
     progress: Progress
     say: Callable[[Done], None] = lambda done: None
     note: Callable[[str], None] = lambda line: None
+    ahead: set[str] = field(default_factory=set)
 
     def build(self, plan: Plan, wanted: list[str]) -> dict[str, Done]:
         """Makes `wanted` (node ids) and what they rest on. What fails a check takes only its own variant down.
@@ -102,7 +106,7 @@ class Builder:
         """One node. alone: there is one runtime; what can't be made for it can't be made for another."""
         if (found := self.store.find(node.fingerprint)) is not None:
             self.store.touch(found)
-            return Done(node, found, True, found.seconds)
+            return Done(node, found, node.fingerprint not in self.ahead, found.seconds)
         waiting = f"another process is making {node.id}; waiting for it"
         with self.store.making(node.fingerprint, lambda: self.note(waiting)):
             if (found := self.store.find(node.fingerprint)) is not None:

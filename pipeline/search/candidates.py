@@ -3,7 +3,7 @@ is cached, resumed after a kill, and can be written into a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,13 +83,15 @@ class Trained:
 
 @dataclass
 class Workshop:
-    """Makes candidates real. without: runtimes that the device can't have, and why."""
+    """Makes candidates real. without: runtimes that the device can't have, and why; ahead(plan, bundles): makes some of
+    these bundles side by side, where that is worth it."""
 
     recipe: Recipe
     target: Target
     space: Space
     builder: Builder
     without: Mapping[str, str] = field(default_factory=dict)
+    ahead: Callable[[Plan, list[str]], object] = lambda plan, bundles: None
 
     def shrink(self, candidate: Candidate) -> Shrink:
         """The candidate as a [[shrink]] table."""
@@ -157,6 +159,7 @@ class Workshop:
 
     def _built(self, plan: Plan) -> dict[str, Done]:
         """All bundles. What one runtime's converter refuses takes only its own variant down."""
+        self.ahead(plan, [one.bundle for one in plan.variants])
         try:
             return self.builder.build(plan, [plan.samples, *(one.bundle for one in plan.variants)])
         except REFUSALS:

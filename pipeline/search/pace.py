@@ -20,12 +20,13 @@ FIXED = 0.25
 @dataclass(frozen=True)
 class Pace:
     """Seconds: of an epoch of the whole network with its teacher, of a cut, of one more bundle from export to check, of
-    a short look at the trained network's bundles."""
+    a short look at the trained network's bundles. side: bundles that are made side by side at the end."""
 
     epoch_s: float
     cut_s: float
     bundle_s: float
     look_s: float
+    side: int = 1
 
     def to_json(self) -> dict[str, Any]:
         return vars(self)
@@ -40,7 +41,11 @@ class Pace:
         A session waits for a quiet device, which the short look did too, and takes three times as long a bundle.
         """
         bundles = (networks + 1) * ways
-        return networks * ways * self.bundle_s + self.look_s / 2 + bundles * max(3.0, 1.5 * self.look_s / max(1, ways))
+        return (
+            networks * ways * self.bundle_s / self.side
+            + self.look_s / 2
+            + bundles * max(3.0, 1.5 * self.look_s / max(1, ways))
+        )
 
     def epochs(self, left_s: float, share: float, most: int) -> int:
         """Epochs, `most` at most, that one candidate can be trained for."""

@@ -123,7 +123,9 @@ class Rungs:
         usual = sum(shares) / max(1, len(shares))
         allowed = EXPLORING * (self.until_s - self.pace_at) / ROUNDS - self.pace.look_s / 2
         count = max(1, min(6, int(min(left, allowed) / (self.pace.training_s(usual, epochs) + self.pace.bundle_s))))
-        picked = pick(front, aims(self.asked.max_drop)[:count], list(self._numbers), self.fits)
+        longest = self._longest()
+        tried = [choice for choice in self._numbers if longest.get(choice) != 0]
+        picked = pick(front, aims(self.asked.max_drop)[:count], tried, self.fits)
         return self.told(picked, epochs)
 
     def told(self, picked: Sequence[Proposal], epochs: int, form: Light = AS_IT_IS) -> dict[str, Any]:
@@ -248,18 +250,23 @@ class Rungs:
             left -= reserved(self.budget_s) * self.pace.training_s(self.share(best.candidate.choice), full)
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self.told([], full)  # an allocation takes its time too
-        longest: dict[Choice, int] = {}  # also of what failed, which would fail again
-        for one in self.trained.values():
-            if not one.candidate.light and one.trouble != OVER:
-                longest[one.candidate.choice] = max(one.candidate.epochs, longest.get(one.candidate.choice, 0))
+        longest = self._longest()
         pool = self.pool(ROUNDS + place)
-        done = [choice for choice, epochs in longest.items() if epochs >= full or not epochs]
+        done = [choice for choice, epochs in longest.items() if epochs >= full]
         for picked in pick(pool, [aim * max(self.allowed, 0.001) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self.share(picked.choice), full)
             longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
             if longer and (best is None or (epochs == full and picked.price.ms < QUICKER * self._ms(best))):
                 return self.told([picked], epochs)
         return self.told([], full)
+
+    def _longest(self) -> dict[Choice, int]:
+        """Epochs that each choice was trained for at most, also what failed, which would fail again."""
+        found: dict[Choice, int] = {}
+        for one in self.trained.values():
+            if not one.candidate.light and one.trouble != OVER:
+                found[one.candidate.choice] = max(one.candidate.epochs, found.get(one.candidate.choice, 0))
+        return found
 
     def _best(self) -> Trained | None:
         """The fastest that was trained and holds what is allowed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from device_agents.farm.inventory import STAND_IN, DeviceEntry
 from edgewright.errors import EdgewrightError
 from edgewright.files import alone, canonical_json, pretty_json, sha256_bytes, write_atomically
 from edgewright.progress import Progress, Silent
-from pipeline.build import Done, builder
+from pipeline.ahead import build_ahead, workers
+from pipeline.build import Builder, Done, builder
 from pipeline.fingerprint import code_of
 from pipeline.keeping import on_stderr, take_up
 from pipeline.project import Project
@@ -45,6 +46,8 @@ SENSING = 0.08
 """Share of the budget for trying every group and layer by itself."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
+SIDE_BY_SIDE_S = 60.0
+"""Bundles that take so long one after another are made side by side: each process takes ten seconds to begin."""
 BUILDING = 0.5
 """Share of the budget for the trained network that is worth a word."""
 JUDGED, JUDGING = 5_000, 0.1
@@ -155,7 +158,7 @@ class Search:
         take_up(self.project, self.note)
         looking = Looking(self.project, self.entry, self.target, self.progress, self.note)
         without = notes.once("without", looking.without)
-        plan, built = self._base(watched, without)
+        plan, built = self._base(watched, notes, without)
         base = measure_base(plan, built, looking, notes)
         self.note(
             f"trained: {base.validation:.4f} {self.recipe.metric.name} on validation, {len(base.ways)} ways measured"
@@ -178,10 +181,11 @@ class Search:
             self.recipe, base.check_s, samples, JUDGING * self.budget_s / (len(base.ways) * (networks + 1))
         )
         pace = _pace(base, more_s, self.budget_s)
-        workshop = Workshop(
-            recipe, self.target, subject.space,
-            builder(self.project, plan, watched, self.say, self.note), without,
-        )  # fmt: skip
+        making = self._builder(plan, watched)
+        if pace.bundle_s * len(base.ways) * networks >= SIDE_BY_SIDE_S:
+            pace = replace(pace, side=workers())
+        ahead = _side_by_side(making, notes, lambda count: pace.bundle_s * count)
+        workshop = Workshop(recipe, self.target, subject.space, making, without, ahead)
         reserve = pace.finals_s(networks, len(base.ways))
         allowed = cautious(self.asked.max_drop, base.validation, samples)
         rungs = Rungs(
@@ -195,9 +199,14 @@ class Search:
         Lighter(rungs).run()
         return self._found(Finals(rungs, base, self.budget_s), base, entries)
 
-    def _base(self, watched: Watched, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:
+    def _base(self, watched: Watched, notes: Notes, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:
         plan = self._base_plan(without)
-        return plan, build_base(self.recipe, plan, builder(self.project, plan, watched, self.say, self.note))
+        making = self._builder(plan, watched)
+        # How long they will take is not known yet; a long search is of a network that takes long.
+        return plan, build_base(self.recipe, plan, making, _side_by_side(making, notes, lambda _: self.budget_s / 10))
+
+    def _builder(self, plan: Plan, watched: Watched) -> Builder:
+        return builder(self.project, plan, watched, self.say, self.note)
 
     def _base_plan(self, without: Mapping[str, str]) -> Plan:
         """The trained network's; its fingerprints tell weights, data and a factory that are others now."""
@@ -253,6 +262,16 @@ class Search:
         # As it was judged, so that what is made of it is what was measured.
         recipe = finals.rungs.workshop.recipe.model_copy(update={"shrink": finals.shrinks()})
         return Found(outcome, recipe)
+
+
+def _side_by_side(making: Builder, notes: Notes, takes: Callable[[int], float]) -> Callable[[Plan, list[str]], None]:
+    """Makes bundles in processes of their own where it is worth it. takes(count): seconds, one after another."""
+
+    def ahead(plan: Plan, bundles: list[str]) -> None:
+        if takes(len(bundles)) >= SIDE_BY_SIDE_S:
+            build_ahead(making, plan, bundles, workers(), notes.tick)
+
+    return ahead
 
 
 def _pace(base: Base, more_s: float, budget_s: float) -> Pace:

@@ -68,12 +68,17 @@ def test_rows_that_nobody_uses_go_alone_first_and_cost_no_training(started: Star
     rungs.run()
     assert trainer.names[0] == "c01-e0"
     assert rungs.trained["c01-e0"].candidate.choice == Choice()
-    # It loses nothing, so training it would be a waste; nor does it stand for what training can reach.
-    assert [one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()] == [0]
-    assert rungs.trained["c01-e0"] in rungs.results()
+    # It does not stand for what training can reach, so it may be trained like any other.
     best = rungs._best()
     assert best is not None and best.candidate.epochs
-    assert Choice() not in rungs.forecast.seen
+    assert all(epochs for epochs, _ in rungs.forecast.seen.get(Choice(), []))
+
+
+def test_rows_that_go_alone_may_be_trained_after_all(started: Started) -> None:
+    rungs, _ = started("trained-words", 400.0, most=0.5)
+    rungs.space = replace(rungs.space, rows={"words": 10})
+    rungs.run()
+    assert {one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()} > {0}
 
 
 def test_a_tiny_budget_is_kept_where_rows_that_nobody_uses_can_go(started: Started) -> None:

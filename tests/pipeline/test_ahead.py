@@ -1,0 +1,106 @@
+"""Bundles made side by side: the same as one after another, and nothing stays behind of what was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.ahead import build_ahead, workers
+from pipeline.build import Builder
+from pipeline.plan import Plan
+from pipeline.steps.checking import CheckFailed
+from tests.pipeline.conftest import RECIPE, Built, wanted
+
+Make = Callable[[str], tuple[Plan, Builder]]
+
+STARTS = """
+import sys
+from pathlib import Path
+from pipeline.ahead import build_ahead
+from tests.pipeline.conftest import builder_of, plan_of
+
+folder = Path(sys.argv[1])
+plan = plan_of((folder / "recipe" / "small.toml").read_text(), folder / "recipe")
+builder = builder_of(plan, folder)
+build_ahead(builder, plan, [one.bundle for one in plan.variants], 2, lambda: print("waits", flush=True))
+"""
+
+
+def networks(plan: Plan) -> list[str]:
+    """The nodes that leave networks."""
+    return sorted({plan.nodes[one.check].inputs["network"] for one in plan.variants})
+
+
+def test_bundles_made_side_by_side_are_those_that_the_builder_makes(in_folder: Make, built: Built) -> None:
+    plan, builder = in_folder(RECIPE)
+    builder.build(plan, networks(plan))
+    ticks: list[int] = []
+    bundles = [one.bundle for one in plan.variants]
+    assert build_ahead(builder, plan, bundles, 2, lambda: ticks.append(1)) == 2
+    assert ticks
+    made = {artifact.fingerprint for artifact in builder.store.all()}
+    assert {plan.nodes[one].fingerprint for one in bundles} <= made
+    done = builder.build(plan, wanted(plan))
+    assert {artifact.fingerprint for artifact in builder.store.all()} == made | {plan.nodes[plan.samples].fingerprint}
+    assert {id_: one.artifact and one.artifact.digest for id_, one in done.items()} == {
+        id_: one.artifact and one.artifact.digest for id_, one in built.done.items()
+    }
+    assert not any(done[bundle].cached for bundle in bundles), "it was made for this build"
+    assert build_ahead(builder, plan, bundles, 2) == 0, "nothing is left to make"
+
+
+def test_without_networks_or_a_second_core_nothing_starts(in_folder: Make) -> None:
+    plan, builder = in_folder(RECIPE)
+    bundles = [one.bundle for one in plan.variants]
+    assert build_ahead(builder, plan, bundles, 2) == 0
+    builder.build(plan, networks(plan))
+    assert build_ahead(builder, plan, bundles, 1) == 0
+    assert not _bundles(builder)
+    assert workers() >= 1
+
+
+def test_what_cannot_be_made_is_left_for_the_builder_who_says_why(in_folder: Make) -> None:
+    plan, builder = in_folder(RECIPE + "\n[check]\nfloat_difference = 1e-12\n")
+    builder.build(plan, networks(plan))
+    assert build_ahead(builder, plan, [one.bundle for one in plan.variants], 2) == 2
+    done = builder.build(plan, wanted(plan))
+    troubles = [done[one.bundle].trouble for one in plan.variants]
+    assert troubles and all(isinstance(trouble, CheckFailed) for trouble in troubles)
+
+
+def test_killed_it_leaves_no_process_behind(in_folder: Make, tmp_path: Path, project_root: Path) -> None:
+    plan, builder = in_folder(RECIPE)
+    builder.build(plan, networks(plan))
+    one = subprocess.Popen(
+        [sys.executable, "-c", STARTS, str(tmp_path)], cwd=project_root, stdout=subprocess.PIPE, text=True
+    )
+    assert one.stdout is not None
+    assert one.stdout.readline() == "waits\n"
+    children = Path(f"/proc/{one.pid}/task/{one.pid}/children").read_text().split()
+    assert len(children) == 2
+    os.kill(one.pid, signal.SIGKILL)
+    one.wait()
+    until = time.monotonic() + 60
+    while left := [pid for pid in children if _runs(pid)]:
+        if time.monotonic() > until:
+            pytest.fail(f"{left} still run")
+        time.sleep(0.1)
+    assert not _bundles(builder), "it was killed before anything was whole"
+
+
+def _bundles(builder: Builder) -> list[str]:
+    return [artifact.node for artifact in builder.store.all() if artifact.step == "bundle"]
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
