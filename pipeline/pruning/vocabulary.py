@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgewright.errors import EdgewrightError
 from pipeline.pruning.groups import LeftAlone
@@ -56,15 +57,22 @@ def used_rows(
     """
     import torch
 
-    from pipeline.pruning.watching import watch_lookups
+    from pipeline.pruning.watching import Enough, watch_lookups
 
     tables = {name: Table() for name in embeddings}
+    whole: dict[Any, int] = {}
     training = [(module, module.training) for module in network.modules()]
     try:
         network.eval()
-        with torch.no_grad(), watch_lookups(network, tables):
+        with torch.no_grad(), watch_lookups(network, tables) as lookups:
             for rows in batches:
-                network(*inputs_of(rows))
+                given = inputs_of(rows)
+                shapes = tuple(one.shape[1:] for one in given)
+                lookups.count, lookups.last = 0, whole.get(shapes)
+                # Inputs of the same shapes go the same way: what comes after the last lookup was seen once.
+                with suppress(Enough):
+                    network(*given)
+                whole[shapes] = max(lookups.count, whole.get(shapes, 0))
     finally:
         for module, flag in training:
             module.training = flag

@@ -173,19 +173,25 @@ def _after(name: str, inputs: list[Tensor], look: Look) -> Callable[..., Any]:
     return hook
 
 
+class Enough(BaseException):
+    """Ends a network's run; no error, so that no network takes it for one of its own."""
+
+
 @contextmanager
-def watch_lookups(network: nn.Module, tables: Mapping[str, Table]) -> Iterator[None]:
+def watch_lookups(network: nn.Module, tables: Mapping[str, Table]) -> Iterator[Lookups]:
     """Notes in `tables` (by the embedding's name) which rows are looked up, and what else reads the whole weight."""
-    with _Lookups({id(network.get_submodule(name).weight): table for name, table in tables.items()}):
-        yield
+    with Lookups({id(network.get_submodule(name).weight): table for name, table in tables.items()}) as lookups:
+        yield lookups
 
 
-class _Lookups(TorchFunctionMode):
-    """Sees every operation of torch that takes one of the weights."""
+class Lookups(TorchFunctionMode):
+    """Sees every operation of torch that takes one of the weights. count: lookups so far; at `last` it raises Enough."""
 
     def __init__(self, tables: dict[int, Table]) -> None:
         super().__init__()
         self.tables = tables
+        self.count = 0
+        self.last: int | None = None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -200,6 +206,9 @@ class _Lookups(TorchFunctionMode):
                     continue
                 if name == "embedding":
                     table.look_up(kwargs["input"] if "input" in kwargs else args[0])
+                    self.count += 1
+                    if self.count == self.last:
+                        raise Enough
                 elif isinstance(out, torch.Tensor):  # its size or type alone is no reading
                     table.other = name.strip("_")
         return out

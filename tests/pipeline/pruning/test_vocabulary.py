@@ -109,6 +109,25 @@ def test_weight_that_a_function_reads_too_is_left_alone() -> None:
     assert "also read by" in left[0].reason
 
 
+def test_rows_of_every_lookup_are_noted_and_what_follows_the_last_runs_once_a_shape() -> None:
+    class Twice(Words):
+        def forward(self, ids: Tensor) -> Tensor:
+            return super().forward(ids) + self.head(self.words(ids + 250))
+
+    def lengths(rows: Tensor) -> tuple[Tensor, ...]:
+        return (IDS[rows][:, : 5 if 3 in rows else 4],)
+
+    network, ended = Twice(), []
+    network.head.register_forward_hook(lambda *_: ended.append(1))
+    batches = [torch.tensor(rows) for rows in ([0], [1], [2], [3], [3])]
+    used, left = used_rows(network, ["words"], lengths, batches)
+    first = {*IDS[:3, :4].flatten().tolist(), *IDS[3].tolist()}
+    assert used == {"words": sorted({*first, *(row + 250 for row in first)})}
+    assert left == []
+    # The head is called between the lookups too.
+    assert len(ended) == 2 * 2 + 3
+
+
 def test_used_rows_leave_the_network_as_it_was() -> None:
     network = Words().train()
     network.head.eval()
