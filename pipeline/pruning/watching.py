@@ -185,7 +185,7 @@ def watch_lookups(network: nn.Module, tables: Mapping[str, Table]) -> Iterator[L
 
 
 class Lookups(TorchFunctionMode):
-    """Sees every operation of torch that takes one of the weights. count: lookups so far; at `last` it raises Enough."""
+    """Sees every operation of torch that takes one of the weights. count: lookups so far; at `last` it stops."""
 
     def __init__(self, tables: dict[int, Table]) -> None:
         super().__init__()
