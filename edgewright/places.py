@@ -26,4 +26,4 @@ def user_name() -> str:
 def data_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """EDGEWRIGHT_DATA: a folder with the person's own copies of what would be downloaded; None where it isn't set."""
     named = environment.get("EDGEWRIGHT_DATA")
-    return Path(named).expanduser() if named else None
+    return Path(named).expanduser().resolve() if named else None

@@ -8,7 +8,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.errors import EdgewrightError
@@ -31,6 +31,8 @@ from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach
 
 SHRINKING = ("prune", "sparsify", "distil")
+NETWORKS = ("samples", "train", *SHRINKING)
+"""Steps that others rest on, and that take all the cores."""
 OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach, NotQuantisable)
 """What takes only its own variant down."""
 REFUSALS = (NotExportable, NotConvertible, NotConvertibleToOrt, MacsDisagree)
@@ -62,7 +64,7 @@ class Done:
 class Builder:
     """Runs nodes one after another. `say` is called with each node as it is done, `note` with a line about waiting.
 
-    ahead: fingerprints that were made for this build by other processes, which is no cache's merit.
+    ahead: makes some of what is wanted by other means once networks are there; gives the fingerprints of that.
     """
 
     store: Store
@@ -70,7 +72,7 @@ class Builder:
     progress: Progress
     say: Callable[[Done], None] = lambda done: None
     note: Callable[[str], None] = lambda line: None
-    ahead: set[str] = field(default_factory=set)
+    ahead: Callable[[Builder, Plan, list[str]], set[str]] | None = None
 
     def build(self, plan: Plan, wanted: list[str]) -> dict[str, Done]:
         """Makes `wanted` (node ids) and what they rest on. What fails a check takes only its own variant down.
@@ -81,6 +83,7 @@ class Builder:
         # machine with other work made a step 3x slower than sleeping does; the results are the same.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         done: dict[str, Done] = {}
+        ahead: set[str] | None = set() if self.ahead is None else None
         needed = plan.needed_for(wanted)
         with self.store.using():
             self._check_extras(needed)
@@ -90,7 +93,10 @@ class Builder:
                 if failed is not None:
                     done[node.id] = Done(node, None, False, 0.0, failed)
                     continue
-                done[node.id] = self._one(node, done, alone=len(plan.target.runtime) == 1)
+                if ahead is None and self.ahead is not None and node.step not in NETWORKS:
+                    ahead = self.ahead(self, plan, wanted)
+                one = self._one(node, done, alone=len(plan.target.runtime) == 1)
+                done[node.id] = dataclasses.replace(one, cached=one.cached and node.fingerprint not in (ahead or ()))
                 self.say(done[node.id])
                 if node.id == f"{BASE}/train" and any(one.step in SHRINKING for one in needed):
                     _holds_the_floor(plan, done[node.id])
@@ -106,7 +112,7 @@ class Builder:
         """One node. alone: there is one runtime; what can't be made for it can't be made for another."""
         if (found := self.store.find(node.fingerprint)) is not None:
             self.store.touch(found)
-            return Done(node, found, node.fingerprint not in self.ahead, found.seconds)
+            return Done(node, found, True, found.seconds)
         waiting = f"another process is making {node.id}; waiting for it"
         with self.store.making(node.fingerprint, lambda: self.note(waiting)):
             if (found := self.store.find(node.fingerprint)) is not None:

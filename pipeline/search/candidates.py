@@ -3,7 +3,7 @@ is cached, resumed after a kill, and can be written into a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ INHERITED = (
     "criterion", "samples", "distillation", "temperature", "learning_rate", "teacher", "unknown", "skip",
 )  # fmt: skip
 """What a candidate takes over from the recipe's first [[shrink]] table, where that says it."""
+TAUGHT = ("distillation", "temperature", "learning_rate", "teacher")
 SPOILT = (CantSparsify, DidNotShrink, ImpossibleRatio, NothingToRound, PlanMismatch, TrainingFailed, WrongCut)
 """What takes only its own candidate down."""
 BY_DEGREES, LONG = 1 / 3, 8
@@ -83,21 +84,21 @@ class Trained:
 
 @dataclass
 class Workshop:
-    """Makes candidates real. without: runtimes that the device can't have, and why; ahead(plan, bundles): makes some of
-    these bundles side by side, where that is worth it."""
+    """Makes candidates real. without: runtimes that the device can't have, and why."""
 
     recipe: Recipe
     target: Target
     space: Space
     builder: Builder
     without: Mapping[str, str] = field(default_factory=dict)
-    ahead: Callable[[Plan, list[str]], object] = lambda plan, bundles: None
 
     def shrink(self, candidate: Candidate) -> Shrink:
         """The candidate as a [[shrink]] table."""
         choice, given = candidate.choice, inherited(self.recipe)
         if not self.space.rows:
             given.pop("unknown", None)
+        if not candidate.epochs:  # then nobody is taught
+            given = {name: value for name, value in given.items() if name not in TAUGHT} | {"distillation": 0.0}
         cut = bool(choice.remove or choice.widths or self.space.rows)
         told: dict[str, Any] = {"name": candidate.name, "epochs": candidate.epochs}
         told |= {"remove": choice.remove} if choice.remove else {}
@@ -159,7 +160,6 @@ class Workshop:
 
     def _built(self, plan: Plan) -> dict[str, Done]:
         """All bundles. What one runtime's converter refuses takes only its own variant down."""
-        self.ahead(plan, [one.bundle for one in plan.variants])
         try:
             return self.builder.build(plan, [plan.samples, *(one.bundle for one in plan.variants)])
         except REFUSALS:

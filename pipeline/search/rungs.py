@@ -86,11 +86,14 @@ class Rungs:
         return self.base - (one.validation or 0.0)
 
     def results(self) -> list[Trained]:
-        """Of each choice the longest training that came to an end, and the light ones; by name."""
+        """Of each choice the longest training that came to an end, and the light ones; by name. Where going without any
+        lost less, there was none."""
         best: dict[tuple[Choice, Light], Trained] = {}
-        for one in self.trained.values():
+        for one in sorted(self.trained.values(), key=lambda one: one.candidate.epochs):
             key = one.candidate.choice, one.candidate.form
-            if one.trouble is None and (key not in best or one.candidate.epochs > best[key].candidate.epochs):
+            before = best.get(key)
+            worse = before is not None and not before.candidate.epochs and self.lost(one) >= self.lost(before)
+            if one.trouble is None and not worse:
                 best[key] = one
         return sorted(best.values(), key=lambda one: one.candidate.name)
 
@@ -108,7 +111,7 @@ class Rungs:
             return False
         content = self.notes.once(name, lambda: self._proposed(round_, epochs, left))
         candidates = self.taken(content)
-        first = not self.trained
+        first = not self._holding() and not any(one.candidate.epochs for one in self.trained.values())
         for place, candidate in enumerate(candidates):
             if self.train(candidate, until=None if first and place == 0 else self.until_s) is None:
                 break
@@ -161,7 +164,7 @@ class Rungs:
         found = [
             epoch_of(one.seconds, self.share(one.candidate.choice), one.candidate.epochs)
             for one in self.trained.values()
-            if one.trouble is None and one.seconds
+            if one.trouble is None and one.seconds and one.candidate.epochs
         ]
         if found:
             self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[-3:])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from device_agents.farm.inventory import STAND_IN, DeviceEntry
 from edgewright.errors import EdgewrightError
 from edgewright.files import alone, canonical_json, pretty_json, sha256_bytes, write_atomically
 from edgewright.progress import Progress, Silent
-from pipeline.ahead import build_ahead, workers
+from pipeline.ahead import WORTH_S, build_ahead, workers
 from pipeline.build import Builder, Done, builder
 from pipeline.fingerprint import code_of
 from pipeline.keeping import on_stderr, take_up
@@ -46,8 +46,6 @@ SENSING = 0.08
 """Share of the budget for trying every group and layer by itself."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
-SIDE_BY_SIDE_S = 60.0
-"""Bundles that take so long one after another are made side by side: each process takes ten seconds to begin."""
 BUILDING = 0.5
 """Share of the budget for the trained network that is worth a word."""
 JUDGED, JUDGING = 5_000, 0.1
@@ -167,7 +165,7 @@ class Search:
         if took > BUILDING * self.budget_s:
             self._warn(
                 f"the trained network took {took:.0f} s of the {self.budget_s:.0f}, to build and to measure: "
-                "it is kept, so a search with another --budget or --seed has the time for itself"
+                "what was built is kept, so a longer search has that time for itself"
             )
         places = Places(self.recipe.folder, self.project.cache, self.project.data)
         subject = Subject.load(self.recipe, self.target, places, plan, built, notes)
@@ -181,11 +179,11 @@ class Search:
             self.recipe, base.check_s, samples, JUDGING * self.budget_s / (len(base.ways) * (networks + 1))
         )
         pace = _pace(base, more_s, self.budget_s)
-        making = self._builder(plan, watched)
-        if pace.bundle_s * len(base.ways) * networks >= SIDE_BY_SIDE_S:
-            pace = replace(pace, side=workers())
-        ahead = _side_by_side(making, notes, lambda count: pace.bundle_s * count)
-        workshop = Workshop(recipe, self.target, subject.space, making, without, ahead)
+        sides = min(workers(), networks * len({way.runtime for way in base.ways}))
+        if pace.bundle_s * len(base.ways) * networks >= WORTH_S:
+            pace = replace(pace, side=notes.once("side", lambda: {"processes": sides})["processes"])
+        making = self._builder(plan, watched, notes, pace.bundle_s)
+        workshop = Workshop(recipe, self.target, subject.space, making, without)
         reserve = pace.finals_s(networks, len(base.ways))
         allowed = cautious(self.asked.max_drop, base.validation, samples)
         rungs = Rungs(
@@ -201,12 +199,15 @@ class Search:
 
     def _base(self, watched: Watched, notes: Notes, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:
         plan = self._base_plan(without)
-        making = self._builder(plan, watched)
-        # How long they will take is not known yet; a long search is of a network that takes long.
-        return plan, build_base(self.recipe, plan, making, _side_by_side(making, notes, lambda _: self.budget_s / 10))
+        # How long a bundle takes is not known yet; a long search is of a network that takes long.
+        bundle_s = WORTH_S if self.budget_s >= 10 * WORTH_S else 0.0
+        return plan, build_base(self.recipe, plan, self._builder(plan, watched, notes, bundle_s))
 
-    def _builder(self, plan: Plan, watched: Watched) -> Builder:
-        return builder(self.project, plan, watched, self.say, self.note)
+    def _builder(self, plan: Plan, watched: Watched, notes: Notes, bundle_s: float) -> Builder:
+        """bundle_s: seconds that a bundle takes by itself."""
+        made = builder(self.project, plan, watched, self.say, self.note)
+        made.ahead = partial(build_ahead, count=workers(), bundle_s=bundle_s, tick=notes.tick)
+        return made
 
     def _base_plan(self, without: Mapping[str, str]) -> Plan:
         """The trained network's; its fingerprints tell weights, data and a factory that are others now."""
@@ -262,16 +263,6 @@ class Search:
         # As it was judged, so that what is made of it is what was measured.
         recipe = finals.rungs.workshop.recipe.model_copy(update={"shrink": finals.shrinks()})
         return Found(outcome, recipe)
-
-
-def _side_by_side(making: Builder, notes: Notes, takes: Callable[[int], float]) -> Callable[[Plan, list[str]], None]:
-    """Makes bundles in processes of their own where it is worth it. takes(count): seconds, one after another."""
-
-    def ahead(plan: Plan, bundles: list[str]) -> None:
-        if takes(len(bundles)) >= SIDE_BY_SIDE_S:
-            build_ahead(making, plan, bundles, workers(), notes.tick)
-
-    return ahead
 
 
 def _pace(base: Base, more_s: float, budget_s: float) -> Pace:

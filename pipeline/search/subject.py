@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +52,8 @@ class Base:
     epoch_s: float | None
 
 
-def build_base(
-    recipe: Recipe, plan: Plan, builder: Builder, ahead: Callable[[Plan, list[str]], object]
-) -> dict[str, Done]:
-    """The trained network in every runtime and precision of its plan. ahead: as a Workshop's. Raises Contradiction."""
-    builder.build(plan, [node.id for node in plan.nodes.values() if node.step == "train"])
-    ahead(plan, [variant.bundle for variant in plan.variants])
+def build_base(recipe: Recipe, plan: Plan, builder: Builder) -> dict[str, Done]:
+    """The trained network in every runtime and precision of its plan. Raises Contradiction."""
     built = builder.build(plan, [plan.samples, *(variant.bundle for variant in plan.variants)])
     reached = _trained(plan, built).summary["validation"]
     check_floor(recipe.metric.floor, recipe.metric.name, reached, f"{recipe.name}.toml")

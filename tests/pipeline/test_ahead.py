@@ -29,7 +29,7 @@ from tests.pipeline.conftest import builder_of, plan_of
 folder = Path(sys.argv[1])
 plan = plan_of((folder / "recipe" / "small.toml").read_text(), folder / "recipe")
 builder = builder_of(plan, folder)
-build_ahead(builder, plan, [one.bundle for one in plan.variants], 2, lambda: print("waits", flush=True))
+build_ahead(builder, plan, [one.bundle for one in plan.variants], 2, 60.0, lambda: print("waits", flush=True))
 """
 
 
@@ -38,41 +38,81 @@ def networks(plan: Plan) -> list[str]:
     return sorted({plan.nodes[one.check].inputs["network"] for one in plan.variants})
 
 
-def test_bundles_made_side_by_side_are_those_that_the_builder_makes(in_folder: Make, built: Built) -> None:
+def test_bundles_made_side_by_side_are_those_that_the_builder_makes(
+    in_folder: Make, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, builder = in_folder(RECIPE)
+    ended, popen, ticks = [], subprocess.Popen, []
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline").mkdir()  # of the user's own; it is not taken for ours
+    (tmp_path / "pipeline" / "__init__.py").write_text("raise SystemExit(1)\n")
+    monkeypatch.setattr(subprocess, "Popen", lambda *given, **told: ended.append(popen(*given, **told)) or ended[-1])
+    made: list[set[str]] = []
+
+    def ahead(builder: Builder, plan: Plan, wanted: list[str]) -> set[str]:
+        made.append(build_ahead(builder, plan, wanted, 2, 60.0, lambda: ticks.append(1)))
+        assert made[-1] <= {artifact.fingerprint for artifact in builder.store.all()}
+        return made[-1]
+
     builder.build(plan, networks(plan))
-    ticks: list[int] = []
-    bundles = [one.bundle for one in plan.variants]
-    assert build_ahead(builder, plan, bundles, 2, lambda: ticks.append(1)) == 2
-    assert ticks
-    made = {artifact.fingerprint for artifact in builder.store.all()}
-    assert {plan.nodes[one].fingerprint for one in bundles} <= made
+    builder.ahead = ahead
     done = builder.build(plan, wanted(plan))
-    assert {artifact.fingerprint for artifact in builder.store.all()} == made | {plan.nodes[plan.samples].fingerprint}
+    assert [one.returncode for one in ended] == [0, 0]
+    assert ticks
+    bundles = [one.bundle for one in plan.variants]
+    assert {plan.nodes[one].fingerprint for one in bundles} <= made[0]
     assert {id_: one.artifact and one.artifact.digest for id_, one in done.items()} == {
         id_: one.artifact and one.artifact.digest for id_, one in built.done.items()
     }
     assert not any(done[bundle].cached for bundle in bundles), "it was made for this build"
-    assert build_ahead(builder, plan, bundles, 2) == 0, "nothing is left to make"
+    again = builder.build(plan, wanted(plan))
+    assert made[1:] == [set()], "nothing is left to make"
+    assert [id_ for id_, one in again.items() if not one.cached] == []
+    assert len(ended) == 2
 
 
-def test_without_networks_or_a_second_core_nothing_starts(in_folder: Make) -> None:
+def test_nothing_starts_that_is_not_worth_it(in_folder: Make) -> None:
     plan, builder = in_folder(RECIPE)
     bundles = [one.bundle for one in plan.variants]
-    assert build_ahead(builder, plan, bundles, 2) == 0
+    assert build_ahead(builder, plan, bundles, 2, 60.0) == set(), "the networks are not there"
     builder.build(plan, networks(plan))
-    assert build_ahead(builder, plan, bundles, 1) == 0
+    assert build_ahead(builder, plan, bundles, 1, 60.0) == set(), "there is one core"
+    assert build_ahead(builder, plan, bundles, 2, 59.0 / len(bundles)) == set(), "it would be done in a minute"
+    assert build_ahead(builder, plan, bundles[:1], 2, 60.0) == set(), "there is one to make"
     assert not _bundles(builder)
-    assert workers() >= 1
+
+
+def test_a_system_that_starts_no_more_processes_takes_nothing_down(
+    in_folder: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, builder = in_folder(RECIPE)
+    builder.build(plan, networks(plan))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(subprocess, "Popen", full)
+    assert build_ahead(builder, plan, wanted(plan), 2, 60.0)
+    assert not _bundles(builder)
 
 
 def test_what_cannot_be_made_is_left_for_the_builder_who_says_why(in_folder: Make) -> None:
     plan, builder = in_folder(RECIPE + "\n[check]\nfloat_difference = 1e-12\n")
     builder.build(plan, networks(plan))
-    assert build_ahead(builder, plan, [one.bundle for one in plan.variants], 2) == 2
+    builder.ahead = lambda builder, plan, wanted: build_ahead(builder, plan, wanted, 2, 60.0)
     done = builder.build(plan, wanted(plan))
     troubles = [done[one.bundle].trouble for one in plan.variants]
     assert troubles and all(isinstance(trouble, CheckFailed) for trouble in troubles)
+
+
+def test_as_many_processes_as_there_are_cores_and_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.ahead._memory", lambda: 9 * 2**30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    assert workers() == 2
+    monkeypatch.setattr("pipeline.ahead._memory", lambda: 2**40)
+    assert workers() == 4
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1), raising=False)
+    assert workers() == 1
 
 
 def test_killed_it_leaves_no_process_behind(in_folder: Make, tmp_path: Path, project_root: Path) -> None:

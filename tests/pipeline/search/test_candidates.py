@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -51,6 +52,13 @@ def test_a_candidate_is_a_table_that_the_recipe_could_hold(workshop: Workshop) -
     assert (shrink.remove, shrink.widths) == ((layer,), {"blocks.2.conv1": 16})
     assert (shrink.criterion, shrink.temperature) == ("l1", 2.0)
     assert shrink.taught
+
+
+def test_what_is_not_trained_is_taught_by_nobody(workshop: Workshop) -> None:
+    space = replace(workshop.space, rows={"words": 10})
+    shrink = replace(workshop, space=space).shrink(Candidate(1, Choice(), 0))
+    assert (shrink.vocabulary, shrink.epochs, shrink.taught, shrink.criterion) == (True, 0, False, "l1")
+    assert not {"temperature", "teacher", "learning_rate"} & shrink.model_fields_set
 
 
 def test_deep_cuts_with_time_go_by_degrees(workshop: Workshop) -> None:

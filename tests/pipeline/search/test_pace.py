@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.search.pace import Pace, epoch_of, finalists, full_epochs, short_epochs, trials
@@ -19,6 +21,11 @@ def test_only_what_fits_is_trained() -> None:
     assert PACE.epochs(PACE.training_s(0.5, 5) + 0.1, 0.5, 9) == 5
     assert PACE.epochs(1e9, 0.5, 9) == 9
     assert PACE.epochs(0.0, 0.5, 9) == 0
+
+
+def test_bundles_made_side_by_side_need_less_time_at_the_end() -> None:
+    alone, beside = PACE.finals_s(3, 4), replace(PACE, side=2).finals_s(3, 4)
+    assert alone - beside == pytest.approx(3 * 4 * 5.0 / 2)
 
 
 def test_epochs_follow_the_training() -> None:

@@ -65,28 +65,39 @@ def test_long_trainings_leave_time_for_a_light_one_where_one_can_hold(
 def test_rows_that_nobody_uses_go_alone_first_and_cost_no_training(started: Started) -> None:
     rungs, trainer = started("words", 300.0)
     rungs.space = replace(rungs.space, rows={"words": 10})
+    rungs._rows_alone()
+    assert trainer.names == ["c01-e0"]
+    first = rungs.trained["c01-e0"]
+    assert first.candidate.choice == Choice()
+    # It does not stand for what training takes, nor for what it reaches.
+    assert rungs.pace.epoch_s == 10
+    assert rungs.forecast.seen == {}
+    assert rungs._best() is None
     rungs.run()
-    assert trainer.names[0] == "c01-e0"
-    assert rungs.trained["c01-e0"].candidate.choice == Choice()
-    # It does not stand for what training can reach, so it may be trained like any other.
+    assert trainer.names.count("c01-e0") == 1
     best = rungs._best()
     assert best is not None and best.candidate.epochs
-    assert all(epochs for epochs, _ in rungs.forecast.seen.get(Choice(), []))
 
 
-def test_rows_that_go_alone_may_be_trained_after_all(started: Started) -> None:
-    rungs, _ = started("trained-words", 400.0, most=0.5)
-    rungs.space = replace(rungs.space, rows={"words": 10})
-    rungs.run()
-    assert {one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()} > {0}
+def test_rows_that_go_alone_may_be_trained_after_all_and_the_better_one_counts(started: Started) -> None:
+    for name, bare, kept in (("worse", -0.01, {0}), ("better", 0.01, {1, 2, FULL})):
+        rungs, _ = started(f"words-{name}", 400.0, most=0.5, bare=bare)
+        rungs.space = replace(rungs.space, rows={"words": 10})
+        rungs.run()
+        assert {one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()} > {0}
+        alone = [one.candidate for one in rungs.results() if one.candidate.choice == Choice()]
+        assert len(alone) == 1 and alone[0].epochs in kept
 
 
-def test_a_tiny_budget_is_kept_where_rows_that_nobody_uses_can_go(started: Started) -> None:
-    rungs, trainer = started("tiny-words", 1.0)
+@pytest.mark.parametrize(("bare", "trained"), [(0.0, 0), (0.5, 1)])
+def test_a_tiny_budget_trains_one_only_where_rows_alone_do_not_hold(
+    started: Started, bare: float, trained: int
+) -> None:
+    rungs, trainer = started(f"tiny-{bare}", 1.0, bare=bare)
     rungs.space = replace(rungs.space, rows={"words": 10})
     trainer.clock[0] = 2.0
     rungs.run()
-    assert [one.candidate.name for one in rungs.results()] == ["c01-e0"]
+    assert [one.candidate.epochs > 0 for one in rungs.results()].count(True) == trained
 
 
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:

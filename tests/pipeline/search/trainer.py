@@ -25,8 +25,8 @@ BASE, FULL = 0.93, 9
 
 @dataclass
 class Trainer:
-    """Stands in for the workshop: lost is a share of what goes (`most` of it all), less with more epochs, and `dear`
-    more in a light form; time is a clock's."""
+    """Stands in for the workshop: lost is a share of what goes (`most` of it all), less with more epochs, `dear` more
+    in a light form, and `bare` where nothing is trained; time is a clock's."""
 
     space: Space
     watched: Watched
@@ -34,6 +34,7 @@ class Trainer:
     epoch_s: float = 10.0
     most: float = 0.03
     dear: float = 0.0
+    bare: float = 0.0
     stop_at: int = 10_000
     spoilt: Sequence[int | str] = ()
     names: list[str] = field(default_factory=list)
@@ -49,7 +50,9 @@ class Trainer:
             self.watched.advance()
         self.names.append(candidate.name)
         lost = self.most * (1 - share) / max(1, candidate.epochs) ** 0.5 + (self.dear if candidate.light else 0.0)
-        return Trained(candidate, BASE - lost, candidate.epochs * self.epoch_s * (0.15 + 0.85 * share))
+        lost += 0.0 if candidate.epochs else self.bare
+        # Where nothing is trained, it is loaded and judged all the same.
+        return Trained(candidate, BASE - lost, (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share))
 
 
 Started = Callable[..., tuple[Rungs, Trainer]]
