@@ -52,6 +52,10 @@ class Forecast:
             return at_epochs(lost, epochs, self.full, self.exponent)
         return self._guess(choice)
 
+    def after(self, lost: float, epochs: int) -> float:
+        """What is lost after fewer epochs than a full fine-tuning, of which it would lose `lost`."""
+        return lost * (self.full / max(1, min(epochs, self.full))) ** self.exponent if lost > 0 else lost
+
     def usual(self, choice: Choice) -> float:
         """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
         return (self.lost(choice) + self._guess(choice)) / 2

@@ -167,7 +167,8 @@ class Rungs:
             if one.trouble is None and one.seconds and one.candidate.epochs
         ]
         if found:
-            self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[-3:])))
+            # The first one waited for the teacher's answers, which are kept for all others.
+            self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[1:][-3:] or found)))
 
     def share(self, choice: Choice) -> float:
         return self.space.size(choice).macs / max(1, self.space.size(Choice()).macs)
@@ -254,12 +255,15 @@ class Rungs:
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self.told([], full)  # an allocation takes its time too
         longest = self._longest()
-        pool = self.pool(ROUNDS + place)
+        pool = [  # with what they will have lost after the epochs that there is time for
+            replace(one, lost=self.forecast.after(one.lost, self.pace.epochs(left, self.share(one.choice), full)))
+            for one in self.pool(ROUNDS + place)
+        ]
         done = [choice for choice, epochs in longest.items() if epochs >= full]
         for picked in pick(pool, [aim * max(self.allowed, 0.001) for aim in AIMS], done, self.fits):
             epochs = self.pace.epochs(left, self.share(picked.choice), full)
             longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
-            if longer and (best is None or (epochs == full and picked.price.ms < QUICKER * self._ms(best))):
+            if longer and (best is None or picked.price.ms < QUICKER * self._ms(best)):
                 return self.told([picked], epochs)
         return self.told([], full)
 

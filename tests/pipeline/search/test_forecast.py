@@ -51,3 +51,11 @@ def test_longer_training_loses_less_and_how_much_is_learnt(space: Space, felt: S
     forecast.learn(choice, 4, 0.039)  # longer training hardly helps here
     assert forecast.exponent < EXPONENT
     assert forecast.lost(choice) == pytest.approx(at_epochs(0.039, 4, 8, forecast.exponent))
+
+
+def test_fewer_epochs_leave_more_lost_and_a_gain_what_it_is(space: Space, felt: Sensitivity) -> None:
+    forecast = Forecast(space, felt, 0.93, 8)
+    assert forecast.after(0.01, 8) == forecast.after(0.01, 9) == pytest.approx(0.01)
+    assert forecast.after(0.01, 2) == pytest.approx(0.01 * 4**EXPONENT)
+    assert forecast.after(0.01, 0) == forecast.after(0.01, 1)
+    assert forecast.after(-0.01, 1) == -0.01

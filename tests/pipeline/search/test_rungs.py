@@ -100,6 +100,24 @@ def test_a_tiny_budget_trains_one_only_where_rows_alone_do_not_hold(
     assert [one.candidate.epochs > 0 for one in rungs.results()].count(True) == trained
 
 
+def test_the_teachers_answers_are_no_part_of_an_epoch(started: Started) -> None:
+    rungs, _ = started("answers", 400.0, answers_s=60.0)
+    layer = rungs.space.layers[0]
+    rungs.train(Candidate(1, Choice((layer,)), 2), None)
+    assert rungs.pace.epoch_s > 30, "nothing else is known yet"
+    rungs.train(Candidate(2, Choice((), (("stem", 8),)), 2), None)
+    assert rungs.pace.epoch_s == pytest.approx(10, rel=0.2)
+
+
+def test_what_time_is_left_goes_into_shorter_trainings_that_may_hold(started: Started) -> None:
+    """A second long one need not have all its epochs, if it is predicted to hold with those that there is time for."""
+    rungs, _ = started("short", 340.0, most=0.06)
+    rungs.run()
+    long = [one.candidate.epochs for one in rungs.trained.values() if one.candidate.epochs > 2]
+    assert len(long) > 1
+    assert any(2 < epochs < FULL for epochs in long)
+
+
 def test_killed_at_any_candidate_it_goes_on_to_the_same(started: Started) -> None:
     whole, trainer = started("whole", 300.0)
     whole.run()

@@ -26,7 +26,8 @@ BASE, FULL = 0.93, 9
 @dataclass
 class Trainer:
     """Stands in for the workshop: lost is a share of what goes (`most` of it all), less with more epochs, `dear` more
-    in a light form, and `bare` where nothing is trained; time is a clock's."""
+    in a light form, and `bare` where nothing is trained; time is a clock's. answers_s: of the teacher, whom the first
+    training asks."""
 
     space: Space
     watched: Watched
@@ -35,6 +36,7 @@ class Trainer:
     most: float = 0.03
     dear: float = 0.0
     bare: float = 0.0
+    answers_s: float = 0.0
     stop_at: int = 10_000
     spoilt: Sequence[int | str] = ()
     names: list[str] = field(default_factory=list)
@@ -48,11 +50,14 @@ class Trainer:
         for _ in range(candidate.epochs):
             self.clock[0] += self.epoch_s * (0.15 + 0.85 * share)
             self.watched.advance()
+        asks = self.answers_s if not self.names else 0.0
+        self.clock[0] += asks
         self.names.append(candidate.name)
         lost = self.most * (1 - share) / max(1, candidate.epochs) ** 0.5 + (self.dear if candidate.light else 0.0)
         lost += 0.0 if candidate.epochs else self.bare
         # Where nothing is trained, it is loaded and judged all the same.
-        return Trained(candidate, BASE - lost, (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share))
+        seconds = asks + (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share)
+        return Trained(candidate, BASE - lost, seconds)
 
 
 Started = Callable[..., tuple[Rungs, Trainer]]
