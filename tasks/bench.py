@@ -97,6 +97,7 @@ def bench_pruning(
         "out": "folder for the page, the JSON and the rows; default: .edgewright/bench/compression-full",
         "doc": "tell it in this document, e.g. docs/compression.md; keeps JSON beside it",
         "resume": "take the rows that a run which was cut off has left",
+        "uncut": "no networks that peers cut: training them takes longest",
     },
 )
 def bench_compression(
@@ -109,13 +110,14 @@ def bench_compression(
     out: str = "",
     doc: str = "",
     resume: bool = False,
+    uncut: bool = False,
 ) -> None:
     """Hold our search against onnxruntime, Torch-Pruning and NNCF in one run: table, JSON and a page with plots."""
     from edgewright.checks import run_bench
 
     given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--out": out, "--doc": doc}
     words = [word for name, value in given.items() if value for word in (name, str(value))]
-    if status := run_bench("compression", [*["--quick"] * quick, *["--resume"] * resume, *words]):
+    if status := run_bench("compression", [*["--quick"] * quick, *["--resume"] * resume, *["--uncut"] * uncut, *words]):
         raise Exit(code=status)
 
 

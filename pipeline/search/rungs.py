@@ -1,5 +1,5 @@
-"""The candidates of a search: proposed from the front, trained for a little while, measured, learnt from; then the best
-trained for long one after another, each showing where the next may go."""
+"""The candidates of a search: proposed, trained for a little while, measured, learnt from; then the best trained for long
+one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ AIMS = (0.85, 1.2)
 nothing quicker is left within the first, one that may hold after all is worth the time that is left."""
 QUICKER = 0.98
 """What is not even so much faster than the best one, by prediction, is not worth a long training."""
-
 LOOKING = 0.1
 """Share of the budget that one short session may take."""
 OVER = "its time was over"
@@ -250,11 +249,12 @@ class Rungs:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
         left = self.until_s - self.notes.spent_s
-        if best is not None and bearable(self.allowed):  # a smaller download takes a training like this one
+        longest = self._longest()
+        # A smaller download takes a training like the best one's, but being fast comes first.
+        if best is not None and max(longest.values()) > short_epochs(full) and bearable(self.allowed):
             left -= reserved(self.budget_s) * self.pace.training_s(self.share(best.candidate.choice), full)
         if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
             return self.told([], full)  # an allocation takes its time too
-        longest = self._longest()
         pool = [  # with what they will have lost after the epochs that there is time for
             replace(one, lost=self.forecast.after(one.lost, self.pace.epochs(left, self.share(one.choice), full)))
             for one in self.pool(ROUNDS + place)

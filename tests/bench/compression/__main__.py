@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--floors", help="points of top-1 that ours may lose, e.g. 0.5,1,3")
     parser.add_argument("--seeds", type=int, help="how many seeds the search of 1 point has")
     parser.add_argument("--budget", help="of each search, as ./inv shrink takes it (default 30m)")
+    parser.add_argument("--uncut", action="store_true", help="no networks that peers cut: training them takes longest")
     parser.add_argument("--out", type=Path, help="folder for bench.md, bench.html, and a folder for each model")
     parser.add_argument("--doc", type=Path, help="tell it in this document, keep its JSON beside it")
     parser.add_argument("--resume", action="store_true", help="take the rows that a run which was cut off has left")
@@ -80,6 +81,8 @@ def _setting(given: argparse.Namespace) -> Setting:
         setting = replace(setting, seeds=tuple(range(given.seeds)))
     if given.floors is not None:
         setting = replace(setting, floors=_floors(given.floors))
+    if given.uncut:
+        setting = replace(setting, cuts=())
     return replace(setting, budget=given.budget) if given.budget else setting
 
 

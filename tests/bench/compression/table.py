@@ -33,9 +33,10 @@ def described(bench: Bench) -> str:
     """What was run, in a line."""
     setting = bench.setting
     seeds = f"{len(setting['seeds'])} seed{'s' if len(setting['seeds']) > 1 else ''}"
+    cut = f"peers fine-tune for {bench.epochs} epoch{'' if bench.epochs == 1 else 's'}"
     return (
         f"{bench.model}, {setting['name']} run: floors {', '.join(f'{one:g}' for one in setting['floors'])}, {seeds}, "
-        f"searches of {setting['budget']}, peers fine-tune for {bench.epochs} epoch{'' if bench.epochs == 1 else 's'}"
+        f"searches of {setting['budget']}, {cut if setting['cuts'] else 'without networks that peers cut'}"
     )
 
 

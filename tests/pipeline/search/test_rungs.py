@@ -109,6 +109,12 @@ def test_the_teachers_answers_are_no_part_of_an_epoch(started: Started) -> None:
     assert rungs.pace.epoch_s == pytest.approx(10, rel=0.2)
 
 
+def test_with_little_time_the_first_long_training_comes_before_a_smaller_download(started: Started) -> None:
+    rungs, _ = started("first-long", 60.0, most=0.02)
+    rungs.run()
+    assert max(one.candidate.epochs for one in rungs.results()) == FULL
+
+
 def test_what_time_is_left_goes_into_shorter_trainings_that_may_hold(started: Started) -> None:
     """A second long one need not have all its epochs, if it is predicted to hold with those that there is time for."""
     rungs, _ = started("short", 340.0, most=0.06)
