@@ -1,5 +1,5 @@
-"""The candidates of a search: proposed, trained for a little while, measured, learnt from; then the best are trained for
-long, one after another, each showing where the next may go."""
+"""The candidates of a search: proposed, trained for a little while, measured, learnt from; then the best get long
+trainings, one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
