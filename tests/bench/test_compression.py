@@ -15,7 +15,7 @@ import pytest
 from device_agents.bundle import read_bundle
 from device_agents.farm.paired import Ratio
 from tests.bench.compression import aims, speed, stages
-from tests.bench.compression.__main__ import main
+from tests.bench.compression.__main__ import _parser, _setting, main
 from tests.bench.compression.lines import Line
 from tests.bench.compression.made import BASE, FIGURES, entry, line, matmul, ours, search
 from tests.bench.compression.making import Maker
@@ -133,6 +133,15 @@ def _cells(folder: Path, made: list[str], fails: str) -> Cells:
 
     cells = Cells(folder, {"network": network, "artifact": artifact, "search": search}, {}, {})
     return cells
+
+
+def test_uncut_leaves_out_the_networks_that_peers_cut() -> None:
+    keys = [
+        [row.key for row in rows_of(_setting(_parser().parse_args(["--model", "mobilenetv2", *words])), 1)]
+        for words in ([], ["--uncut"])
+    ]
+    assert keys[1] == [key for key in keys[0] if not key.startswith(("tp-", "masks-"))]
+    assert len(keys[1]) < len(keys[0])
 
 
 def test_row_that_fails_costs_no_other_and_is_not_tried_twice(tmp_path: Path) -> None:
