@@ -100,12 +100,18 @@ def test_aim_is_met_or_short_by_a_figure(lines: list[Line], verdict: str) -> Non
 
 def test_aim_beside_peers_takes_the_best_within_the_floor() -> None:
     peers = [
-        line("good", faster=4.0, metric=0.925),
-        line("too much lost", faster=8.0, metric=0.915),
+        line("tp-good", faster=4.0, metric=0.925),
+        line("tp-too much lost", faster=8.0, metric=0.915),
         line("control", family="control", faster=9.0),
     ]
     (found,) = aims.reached("mobilenetv2", [BASE, *peers, ours(0, 8.0, 0.925)])
-    assert (found.peer, found.peer_label, found.value, found.verdict) == (4.0, "good", 2.0, "met")
+    assert (found.peer, found.peer_label, found.value, found.verdict) == (4.0, "tp-good", 2.0, "met")
+
+
+def test_aim_beside_peers_is_open_where_no_peer_cut_a_network() -> None:
+    (found,) = aims.reached("mobilenetv2", [BASE, line("ort-set", faster=1.1), ours(0, 8.0, 0.925)])
+    assert (found.value, found.verdict) == (None, "not reached: not measured")
+    assert "without networks" in found.peer_label
 
 
 def test_seed_without_its_row_leaves_the_aim_open() -> None:
