@@ -58,7 +58,7 @@ def build_ahead(
         with suppress(OSError):  # where there is no room for so many, the builder makes what is left
             processes += (_start() for _ in shares)
         for process, share in zip(processes, shares, strict=False):
-            _tell(process, pickle.dumps((builder.store, builder.places, plan, share)))
+            _tell(process, pickle.dumps((_here(), builder.store, builder.places, plan, share)))
         while any(one.poll() is None for one in processes):
             tick()
             time.sleep(WATCHING_S)
@@ -101,6 +101,11 @@ def _start() -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def _here() -> tuple[str, list[str]]:
+    """The working folder, and where modules are looked for, which may be relative to it: recipes name some."""
+    return str(Path.cwd()), [str(Path(one).absolute()) for one in sys.path]
+
+
 def _tell(process: subprocess.Popen[bytes], work: bytes) -> None:
     """Its input stays open: the end of it tells the process that nobody waits for it any more."""
     assert process.stdin is not None
@@ -111,7 +116,8 @@ def _tell(process: subprocess.Popen[bytes], work: bytes) -> None:
 
 def _work() -> None:
     """What a process does: one group of the plan's bundles after another."""
-    store, places, plan, share = pickle.load(sys.stdin.buffer)
+    (folder, sys.path[:]), store, places, plan, share = pickle.load(sys.stdin.buffer)
+    os.chdir(folder)
     threading.Thread(target=_leave_with_the_other, daemon=True).start()
     for group in share:
         with suppress(EdgewrightError):

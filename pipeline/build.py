@@ -31,8 +31,8 @@ from pipeline.store import Artifact, Store
 from pipeline.training import FloorOutOfReach
 
 SHRINKING = ("prune", "sparsify", "distil")
-NETWORKS = ("samples", "train", *SHRINKING)
-"""Steps that others rest on, and that take all the cores."""
+NETWORKS = ("samples", "train", "rewind", *SHRINKING, "equalise", "qat")
+"""Steps that leave what is exported; those that train take all the cores."""
 OWN_TROUBLE = (CheckFailed, NotSmaller, FloorOutOfReach, NotQuantisable)
 """What takes only its own variant down."""
 REFUSALS = (NotExportable, NotConvertible, NotConvertibleToOrt, MacsDisagree)
@@ -85,6 +85,8 @@ class Builder:
         done: dict[str, Done] = {}
         ahead: set[str] | None = set() if self.ahead is None else None
         needed = plan.needed_for(wanted)
+        if self.ahead is not None:  # networks first: none rests on an export
+            needed.sort(key=lambda node: node.step not in NETWORKS)
         with self.store.using():
             self._check_extras(needed)
             rehearse(needed, self.store, self.places)

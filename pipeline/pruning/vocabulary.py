@@ -51,9 +51,10 @@ def used_rows(
     """The rows (sorted) that each embedding really looks up in the batches, and those that must not lose any, with why.
 
     Noted at the lookup itself, so padding and special tokens count. Give batches (int64 [B]) over ALL training samples:
-    what they never use is what can go. Left alone: a table that is looked up with the same numbers for every sample
-    (positions), one whose weight other operations read too (tied by a function), one that is never looked up. The
-    network runs in evaluation mode and stays as it is.
+    what they never use is what can go. Inputs of the same shapes must go the same way through the network, as they do
+    where it can be traced. Left alone: a table that is looked up with the same numbers for every sample (positions),
+    one whose weight other operations read too (tied by a function), one that is never looked up. The network runs in
+    evaluation mode and stays as it is.
     """
     import torch
 

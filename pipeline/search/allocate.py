@@ -21,7 +21,8 @@ POPULATION = 48
 
 @dataclass(frozen=True)
 class Proposal:
-    """A choice and what is predicted of it; lost: metric after a full fine-tuning, 0.01 is one point."""
+    """A choice and what is predicted of it; lost: metric after the fine-tuning that it would get, 0.01 is one
+    point."""
 
     choice: Choice
     lost: float

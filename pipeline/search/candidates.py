@@ -67,12 +67,13 @@ class Candidate:
 @dataclass(frozen=True)
 class Trained:
     """What a candidate came to. validation: its metric there (None: it failed, `trouble` says why); seconds: of its
-    fine-tuning."""
+    epochs; beside_s: of all else that it took (the cut, data, the teacher's answers), where it was made anew."""
 
     candidate: Candidate
     validation: float | None
     seconds: float
     trouble: str | None = None
+    beside_s: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return {**vars(self), "candidate": self.candidate.to_json()}
@@ -133,7 +134,9 @@ class Workshop:
         node = plan.nodes[_variants(plan, candidate)[0].check].inputs["network"]
         done = self.builder.build(plan, [node])
         seconds = sum(
-            one.artifact.seconds for one in done.values() if one.artifact is not None and one.node.step == "distil"
+            one.artifact.summary.get("epochs_s", one.artifact.seconds)
+            for one in done.values()
+            if one.artifact is not None and one.node.step == "distil"
         )
         last = done[node]
         if last.artifact is not None:

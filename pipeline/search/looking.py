@@ -22,6 +22,8 @@ from pipeline.measuring import Bench, Protocol
 from pipeline.parity import Parity
 from pipeline.plan import Plan
 from pipeline.project import Project
+from pipeline.search.candidates import Candidate, Workshop, by_way
+from pipeline.search.pricing import Way
 from pipeline.session import Session
 from pipeline.store import Artifact
 from targets.schema import Target
@@ -95,6 +97,29 @@ class Looking:
         except DeviceError as error:
             self.note(f"warning: why variants do not pay was not found out: {error.what}")
             return {}
+
+
+def look_at(
+    looking: Looking, workshop: Workshop, candidates: Sequence[Candidate], ways: Sequence[Way], base: Way
+) -> dict[str, dict[str, float]]:
+    """By candidate, ms by its way's variant, each candidate in one way beside the trained network; {} without that.
+
+    Raises DeviceError, and what building raises.
+    """
+    distinct = list({way.variant: way for way in [base, *ways]}.values())
+    only = {one.name: way.variant for one, way in zip(candidates, ways, strict=True)}
+    plan, built = workshop.bundles(candidates, distinct, only=only)
+    folders = laid_out(looking.project, plan, built)
+    if base.variant not in folders:
+        return {}
+    times = looking.short(base.variant, folders)
+    found: dict[str, dict[str, float]] = {}
+    for candidate in candidates:
+        for way, variant in by_way(plan, candidate.name, distinct).items():
+            if variant.name in times:
+                # By its ratio to the base of the same session: the machine may have been slower then.
+                found.setdefault(candidate.name, {})[way] = base.ms / times[variant.name]["speedup"]
+    return found
 
 
 @dataclass(frozen=True)

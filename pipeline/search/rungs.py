@@ -1,5 +1,5 @@
-"""The candidates of a search: proposed, trained for a little while, measured, learnt from; then the best trained for long
-one after another, each showing where the next may go."""
+"""The candidates of a search: proposed, trained for a little while, measured, learnt from; then the best get long
+trainings, one after another, each showing where the next may go."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from pipeline.build import StepFailed
 from pipeline.search.allocate import Proposal, allocate, pick
-from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop, by_way
+from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop
 from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
 from pipeline.search.light import AS_IT_IS, Light, bearable
-from pipeline.search.looking import Looking, laid_out
+from pipeline.search.looking import Looking, look_at
 from pipeline.search.notes import BudgetSpent, Notes, Watched
 from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
@@ -27,6 +27,8 @@ AIMS = (0.85, 1.2)
 nothing quicker is left within the first, one that may hold after all is worth the time that is left."""
 QUICKER = 0.98
 """What is not even so much faster than the best one, by prediction, is not worth a long training."""
+SURELY = 0.95
+"""Of the time that is left, what a long training is planned for: one that is cut off is lost."""
 LOOKING = 0.1
 """Share of the budget that one short session may take."""
 OVER = "its time was over"
@@ -88,12 +90,12 @@ class Rungs:
         """Of each choice the longest training that came to an end, and the light ones; by name. Where going without any
         lost less, there was none."""
         best: dict[tuple[Choice, Light], Trained] = {}
+        bare = {one.candidate.choice: one for one in self.trained.values() if not one.candidate.epochs}
         for one in sorted(self.trained.values(), key=lambda one: one.candidate.epochs):
-            key = one.candidate.choice, one.candidate.form
-            before = best.get(key)
-            worse = before is not None and not before.candidate.epochs and self.lost(one) >= self.lost(before)
-            if one.trouble is None and not worse:
-                best[key] = one
+            if one.trouble is None:
+                untrained = None if one.candidate.light else bare.get(one.candidate.choice)
+                worse = untrained is not None and self.lost(untrained) <= self.lost(one)
+                best[one.candidate.choice, one.candidate.form] = untrained if untrained and worse else one
         return sorted(best.values(), key=lambda one: one.candidate.name)
 
     def _rows_alone(self) -> None:
@@ -166,8 +168,10 @@ class Rungs:
             if one.trouble is None and one.seconds and one.candidate.epochs
         ]
         if found:
-            # The first one waited for the teacher's answers, which are kept for all others.
-            self.pace = replace(self.pace, epoch_s=max(1e-3, median(found[1:][-3:] or found)))
+            beside = [one.beside_s for one in self.trained.values() if one.beside_s][-3:]
+            self.pace = replace(
+                self.pace, epoch_s=max(1e-3, median(found[-3:])), cut_s=median(beside) if beside else self.pace.cut_s
+            )
 
     def share(self, choice: Choice) -> float:
         return self.space.size(choice).macs / max(1, self.space.size(Choice()).macs)
@@ -180,9 +184,11 @@ class Rungs:
         """One candidate, from the notes where it was trained before; None where the time was over."""
         content = self.notes.read(f"trained/{candidate.name}")
         if content is None:
-            self.watched.until = until
+            self.watched.until, began = until, self.notes.spent_s
             try:
-                content = self.workshop.train(candidate).to_json()
+                found = self.workshop.train(candidate)
+                beside_s = max(0.0, self.notes.spent_s - began - found.seconds)
+                content = replace(found, beside_s=round(beside_s, 3)).to_json()
             except BudgetSpent:
                 content = Trained(candidate, None, 0.0, OVER).to_json()
             except SPOILT as error:
@@ -224,21 +230,7 @@ class Rungs:
     def _measured(self, candidates: Sequence[Candidate]) -> dict[str, dict[str, float]]:
         ways = [self.pricing.best(one.choice).way for one in candidates]
         base = next(way for way in self.pricing.ways if way.variant == self.base_variant)
-        distinct = list({way.variant: way for way in [base, *ways]}.values())
-        plan, built = self.workshop.bundles(candidates, distinct, only={
-            candidate.name: way.variant for candidate, way in zip(candidates, ways, strict=True)
-        })  # fmt: skip
-        folders = laid_out(self.looking.project, plan, built)
-        if self.base_variant not in folders:
-            return {}
-        times = self.looking.short(self.base_variant, folders)
-        found: dict[str, dict[str, float]] = {}
-        for candidate in candidates:
-            for way, variant in by_way(plan, candidate.name, distinct).items():
-                if variant.name in times:
-                    # By its ratio to the base of the same session: the machine may have been slower then.
-                    found.setdefault(candidate.name, {})[way] = base.ms / times[variant.name]["speedup"]
-        return found
+        return look_at(self.looking, self.workshop, candidates, ways, base)
 
     def _prolong(self, place: int) -> bool:
         """Trains the fastest one that is predicted to hold what is allowed, for long; False where there is none."""
@@ -248,31 +240,38 @@ class Rungs:
     def _chosen(self, place: int) -> dict[str, Any]:
         """Not merely of what was tried: each training shows anew how much a choice loses, so others may come first."""
         best, full = self._best(), self.forecast.full
-        left = self.until_s - self.notes.spent_s
-        longest = self._longest()
-        # A smaller download takes a training like the best one's, but being fast comes first.
-        if best is not None and max(longest.values()) > short_epochs(full) and bearable(self.allowed):
-            left -= reserved(self.budget_s) * self.pace.training_s(self.share(best.candidate.choice), full)
-        if self.pace.epochs(left, 0.0, full) <= short_epochs(full):
-            return self.told([], full)  # an allocation takes its time too
-        pool = [  # with what they will have lost after the epochs that there is time for
-            replace(one, lost=self.forecast.after(one.lost, self.pace.epochs(left, self.share(one.choice), full)))
-            for one in self.pool(ROUNDS + place)
-        ]
-        done = [choice for choice, epochs in longest.items() if epochs >= full]
-        for picked in pick(pool, [aim * max(self.allowed, 0.001) for aim in AIMS], done, self.fits):
-            epochs = self.pace.epochs(left, self.share(picked.choice), full)
-            longer = epochs > max(longest.get(picked.choice, 0), short_epochs(full))
-            if longer and (best is None or picked.price.ms < QUICKER * self._ms(best)):
-                return self.told([picked], epochs)
+        if self._left(best) < self.pace.training_s(0.0, short_epochs(full) + 1):
+            return self.told([], full)
+        pool = self.pool(ROUNDS + place)  # an allocation takes its time too
+        left, longest = self._left(best), self._longest()
+        longer = []
+        for one in pool:
+            epochs = self.pace.epochs(left, self.share(one.choice), full)
+            if epochs > max(longest.get(one.choice, 0), short_epochs(full)):
+                longer.append((replace(one, lost=self.forecast.after(one.lost, epochs)), epochs))
+        for picked in pick([one for one, _ in longer], [aim * max(self.allowed, 0.001) for aim in AIMS], [], self.fits):
+            if best is None or picked.price.ms < QUICKER * self._ms(best):
+                return self.told([picked], dict(longer)[picked])
         return self.told([], full)
 
+    def _left(self, best: Trained | None) -> float:
+        """Seconds for a long training; some of them are kept from being used up by an epoch that takes longer."""
+        left = SURELY * (self.until_s - self.notes.spent_s)
+        long = any(one.candidate.epochs > short_epochs(self.forecast.full) for one in self.results())
+        # A smaller download takes a training like the best one's, but being fast comes first.
+        if best is not None and long and bearable(self.allowed):
+            left -= reserved(self.budget_s) * self.pace.training_s(
+                self.share(best.candidate.choice), self.forecast.full
+            )
+        return left
+
     def _longest(self) -> dict[Choice, int]:
-        """Epochs that each choice was trained for at most, also what failed, which would fail again."""
+        """Epochs that each choice was trained for at most; what failed would fail again, however long."""
         found: dict[Choice, int] = {}
         for one in self.trained.values():
             if not one.candidate.light and one.trouble != OVER:
-                found[one.candidate.choice] = max(one.candidate.epochs, found.get(one.candidate.choice, 0))
+                epochs = one.candidate.epochs if one.trouble is None else self.forecast.full
+                found[one.candidate.choice] = max(epochs, found.get(one.candidate.choice, 0))
         return found
 
     def _best(self) -> Trained | None:

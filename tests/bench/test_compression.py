@@ -15,7 +15,7 @@ import pytest
 from device_agents.bundle import read_bundle
 from device_agents.farm.paired import Ratio
 from tests.bench.compression import aims, speed, stages
-from tests.bench.compression.__main__ import main
+from tests.bench.compression.__main__ import _parser, _setting, main
 from tests.bench.compression.lines import Line
 from tests.bench.compression.made import BASE, FIGURES, entry, line, matmul, ours, search
 from tests.bench.compression.making import Maker
@@ -100,12 +100,18 @@ def test_aim_is_met_or_short_by_a_figure(lines: list[Line], verdict: str) -> Non
 
 def test_aim_beside_peers_takes_the_best_within_the_floor() -> None:
     peers = [
-        line("good", faster=4.0, metric=0.925),
-        line("too much lost", faster=8.0, metric=0.915),
+        line("tp-good", faster=4.0, metric=0.925),
+        line("tp-too much lost", faster=8.0, metric=0.915),
         line("control", family="control", faster=9.0),
     ]
     (found,) = aims.reached("mobilenetv2", [BASE, *peers, ours(0, 8.0, 0.925)])
-    assert (found.peer, found.peer_label, found.value, found.verdict) == (4.0, "good", 2.0, "met")
+    assert (found.peer, found.peer_label, found.value, found.verdict) == (4.0, "tp-good", 2.0, "met")
+
+
+def test_aim_beside_peers_is_open_where_no_peer_cut_a_network() -> None:
+    (found,) = aims.reached("mobilenetv2", [BASE, line("ort-set", faster=1.1), ours(0, 8.0, 0.925)])
+    assert (found.value, found.verdict) == (None, "not reached: not measured")
+    assert "without networks" in found.peer_label
 
 
 def test_seed_without_its_row_leaves_the_aim_open() -> None:
@@ -133,6 +139,15 @@ def _cells(folder: Path, made: list[str], fails: str) -> Cells:
 
     cells = Cells(folder, {"network": network, "artifact": artifact, "search": search}, {}, {})
     return cells
+
+
+def test_uncut_leaves_out_the_networks_that_peers_cut() -> None:
+    keys = [
+        [row.key for row in rows_of(_setting(_parser().parse_args(["--model", "mobilenetv2", *words])), 1)]
+        for words in ([], ["--uncut"])
+    ]
+    assert keys[1] == [key for key in keys[0] if not key.startswith(("tp-", "masks-"))]
+    assert len(keys[1]) < len(keys[0])
 
 
 def test_row_that_fails_costs_no_other_and_is_not_tried_twice(tmp_path: Path) -> None:

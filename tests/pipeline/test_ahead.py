@@ -71,6 +71,17 @@ def test_bundles_made_side_by_side_are_those_that_the_builder_makes(
     assert len(ended) == 2
 
 
+def test_modules_of_the_working_folder_are_found(
+    in_folder: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_beside_the_user.py").write_text("from models.architectures.resnet import resnet8\n")
+    plan, builder = in_folder(RECIPE.replace("models.architectures.resnet:", "nets_beside_the_user:"))
+    builder.build(plan, networks(plan))
+    assert build_ahead(builder, plan, wanted(plan), 2, 60.0)
+    assert set(_bundles(builder)) == {one.bundle for one in plan.variants}
+
+
 def test_nothing_starts_that_is_not_worth_it(in_folder: Make) -> None:
     plan, builder = in_folder(RECIPE)
     bundles = [one.bundle for one in plan.variants]

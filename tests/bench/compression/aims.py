@@ -102,7 +102,10 @@ def _value(kind: Kind, line: Line, base: Line) -> float | None:
 
 
 def _best_peer(aim: Aim, lines: Sequence[Line], base: Line) -> tuple[float | None, str]:
-    """The best that a peer reaches within the floor, seen on the test part: that is kind to them."""
+    """The best that a peer reaches within the floor, seen on the test part: that is kind to them. None where no network
+    was cut: those are the best of them."""
+    if aim.of_peer and not any(line.key.startswith("tp-") for line in lines):
+        return None, "run without networks that peers cut"
     found = [
         (value, line.label)
         for line in lines

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.build import StepFailed
+from pipeline.search.allocate import Proposal
 from pipeline.search.candidates import Candidate, Trained
 from pipeline.search.notes import BudgetSpent
 from pipeline.search.rungs import OVER
@@ -97,16 +98,30 @@ def test_a_tiny_budget_trains_one_only_where_rows_alone_do_not_hold(
     rungs.space = replace(rungs.space, rows={"words": 10})
     trainer.clock[0] = 2.0
     rungs.run()
-    assert [one.candidate.epochs > 0 for one in rungs.results()].count(True) == trained
+    assert [one.candidate.epochs > 0 for one in rungs.results()] == [False, True][: 1 + trained]
 
 
-def test_the_teachers_answers_are_no_part_of_an_epoch(started: Started) -> None:
+def test_what_takes_time_beside_the_epochs_is_no_part_of_them(started: Started) -> None:
     rungs, _ = started("answers", 400.0, answers_s=60.0)
     layer = rungs.space.layers[0]
     rungs.train(Candidate(1, Choice((layer,)), 2), None)
-    assert rungs.pace.epoch_s > 30, "nothing else is known yet"
-    rungs.train(Candidate(2, Choice((), (("stem", 8),)), 2), None)
     assert rungs.pace.epoch_s == pytest.approx(10, rel=0.2)
+    assert rungs.pace.cut_s == pytest.approx(60)
+
+
+def test_an_allocation_that_takes_long_costs_no_training(started: Started) -> None:
+    """What is planned to fill the time that is left is planned once an allocation has taken its own."""
+    rungs, trainer = started("slow-allocation", 150.0, most=0.06)
+    front = rungs._front
+
+    def slow(round_: int) -> list[Proposal]:
+        trainer.clock[0] += 12
+        return front(round_)
+
+    rungs._front = slow  # type: ignore[method-assign]
+    rungs.run()
+    assert max(one.candidate.epochs for one in rungs.results()) > 2
+    assert not [one for one in rungs.trained.values() if one.trouble == OVER]
 
 
 def test_with_little_time_the_first_long_training_comes_before_a_smaller_download(started: Started) -> None:

@@ -56,8 +56,7 @@ class Trainer:
         lost = self.most * (1 - share) / max(1, candidate.epochs) ** 0.5 + (self.dear if candidate.light else 0.0)
         lost += 0.0 if candidate.epochs else self.bare
         # Where nothing is trained, it is loaded and judged all the same.
-        seconds = asks + (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share)
-        return Trained(candidate, BASE - lost, seconds)
+        return Trained(candidate, BASE - lost, (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share))
 
 
 Started = Callable[..., tuple[Rungs, Trainer]]
