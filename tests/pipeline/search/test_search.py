@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,9 +11,11 @@ import pytest
 from device_agents.errors import DeviceError
 from device_agents.farm.inventory import DeviceEntry, stand_in
 from edgewright.progress import Silent
+from pipeline.ahead import build_ahead, workers
 from pipeline.project import Project
 from pipeline.recipe import Bounds, read_recipe
 from pipeline.search.constraints import Constraints
+from pipeline.search.notes import Notes, Watched
 from pipeline.search.search import JUDGED, NoRealDevice, Search, SearchCutOff, judged, refuse, run
 from targets.schema import read_target
 
@@ -78,3 +81,13 @@ def test_other_weights_are_another_search(tmp_path: Path) -> None:
     first = folder(b"one")
     assert folder(b"two") != first
     assert folder(b"one") == first
+
+
+def test_bundles_of_a_search_are_made_side_by_side_where_that_is_worth_it(tmp_path: Path) -> None:
+    recipe, target, quiet = read_recipe("digits", tmp_path), read_target("host", tmp_path), lambda *_: None
+    asked = (recipe, target, stand_in("host"), Constraints(0.01), 60.0, 0)
+    search, notes = Search(_project(tmp_path), *asked, Silent(), quiet, quiet), Notes(tmp_path / "notes")
+    builder = search._builder(search._base_plan({}), Watched(Silent(), notes), notes, 5.0)
+    assert isinstance(builder.ahead, partial)
+    assert builder.ahead.func is build_ahead
+    assert builder.ahead.keywords == {"count": workers(), "bundle_s": 5.0, "tick": notes.tick}
