@@ -67,7 +67,7 @@ class Candidate:
 @dataclass(frozen=True)
 class Trained:
     """What a candidate came to. validation: its metric there (None: it failed, `trouble` says why); seconds: of its
-    epochs; beside_s: of all else that it took (the cut, data, the teacher's answers), where it was made anew."""
+    fine-tuning; beside_s: of all else that it took (the cut, data, the teacher's answers), where it was made anew."""
 
     candidate: Candidate
     validation: float | None
@@ -134,9 +134,7 @@ class Workshop:
         node = plan.nodes[_variants(plan, candidate)[0].check].inputs["network"]
         done = self.builder.build(plan, [node])
         seconds = sum(
-            one.artifact.summary.get("epochs_s", one.artifact.seconds)
-            for one in done.values()
-            if one.artifact is not None and one.node.step == "distil"
+            one.artifact.seconds for one in done.values() if one.artifact is not None and one.node.step == "distil"
         )
         last = done[node]
         if last.artifact is not None:

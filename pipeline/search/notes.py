@@ -18,6 +18,8 @@ from edgewright.progress import Progress
 
 SPENT = "spent"
 EVERY_S = 2.0
+FINE_TUNING = "distil"
+"""What the progress of a fine-tuning is called."""
 
 
 class BudgetSpent(EdgewrightError):
@@ -69,23 +71,35 @@ class Notes:
 
 
 class Watched:
-    """A progress that keeps the search's time, and ends work that goes past `until` (seconds spent; None: never)."""
+    """A progress that keeps the search's time, and ends work that goes past `until` (seconds spent; None: never).
+
+    epochs_s: seconds that all fine-tunings' epochs took, without what came before them, such as the teacher's answers;
+    of one that a killed search had begun, as many as if all of its epochs had been run here.
+    """
 
     def __init__(self, progress: Progress, notes: Notes) -> None:
         self._progress = progress
         self._notes = notes
         self.until: float | None = None
+        self.epochs_s = 0.0
+        self._what, self._total, self._began = "", 0.0, 0.0
+        self._before: float | None = None
 
     def start(self, what: str, total: float) -> None:
         self._progress.start(what, total)
+        self._what, self._total, self._began, self._before = what, total, self._notes.spent_s, None
         self._look()
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
         self._progress.advance(amount, note)
+        if self._before is None:  # a training says first what is done already
+            self._before = amount
         self._look()
 
     def finish(self) -> None:
         self._progress.finish()
+        if self._what == FINE_TUNING and (share := 1 - (self._before or 0.0) / max(1.0, self._total)) > 0:
+            self.epochs_s += (self._notes.spent_s - self._began) / share
 
     def _look(self) -> None:
         self._notes.tick()

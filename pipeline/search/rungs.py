@@ -184,11 +184,12 @@ class Rungs:
         """One candidate, from the notes where it was trained before; None where the time was over."""
         content = self.notes.read(f"trained/{candidate.name}")
         if content is None:
-            self.watched.until, began = until, self.notes.spent_s
+            self.watched.until, began, before = until, self.notes.spent_s, self.watched.epochs_s
             try:
                 found = self.workshop.train(candidate)
-                beside_s = max(0.0, self.notes.spent_s - began - found.seconds)
-                content = replace(found, beside_s=round(beside_s, 3)).to_json()
+                seconds = self.watched.epochs_s - before or found.seconds
+                beside_s = max(0.0, self.notes.spent_s - began - seconds)
+                content = replace(found, seconds=seconds, beside_s=beside_s).to_json()
             except BudgetSpent:
                 content = Trained(candidate, None, 0.0, OVER).to_json()
             except SPOILT as error:

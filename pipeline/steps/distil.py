@@ -99,7 +99,6 @@ class Distil(Step[DistilParameters]):
             "best_epoch": result.best_epoch,
             "weight_bits": parameters.weight_bits,
             "history": [list(epoch) for epoch in result.history],
-            "epochs_s": round(result.epoch_s * len(result.history), 3),
             "figure": f"{percent(parameters.metric, value)} on validation{made}",
         }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,14 +70,12 @@ class Run:
 class TrainResult:
     """loss: mean of the last epoch (NaN where there was none); best: the metric of best_epoch (counted from 1), whose
     weights the network ends with; None without a judge. history: (mean loss, metric or None) of each epoch run.
-    epoch_s: mean seconds of those that this process ran, 0 where it ran none.
     """
 
     loss: float
     best_epoch: int | None
     best: float | None
     history: tuple[tuple[float, float | None], ...]
-    epoch_s: float = 0.0
 
 
 def train(run: Run, scratch: Path, progress: Progress) -> TrainResult:
@@ -110,7 +107,6 @@ def train(run: Run, scratch: Path, progress: Progress) -> TrainResult:
         _keep(network, kept.get(reached.epoch))
     epochs = schedule.epochs - schedule.begin
     batches = max(1, math.ceil(len(x) / schedule.batch))
-    before, began = len(reached.history), time.monotonic()
     with piece(progress, run.what, epochs * batches):
         progress.advance(len(reached.history) * batches)
         while reached.epoch < schedule.epochs:
@@ -121,8 +117,6 @@ def train(run: Run, scratch: Path, progress: Progress) -> TrainResult:
             reached.note(loss, None if run.judge is None else float(run.judge(network)), network)
             _keep(network, kept.get(reached.epoch))  # before the checkpoint, after which the epoch isn't run again
             checkpoint.save(reached)
-    ran = len(reached.history) - before
-    epoch_s = (time.monotonic() - began) / ran if ran else 0.0
     if reached.state:
         network.load_state_dict(reached.state)
     network.eval()
@@ -130,7 +124,7 @@ def train(run: Run, scratch: Path, progress: Progress) -> TrainResult:
         run.keep_at[epoch].parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, run.keep_at[epoch])
     loss = reached.history[-1][0] if reached.history else math.nan
-    return TrainResult(loss, reached.best_epoch, reached.best, tuple(reached.history), epoch_s)
+    return TrainResult(loss, reached.best_epoch, reached.best, tuple(reached.history))
 
 
 def _check(run: Run) -> None:

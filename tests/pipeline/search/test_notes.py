@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgewright.progress import Silent
+from edgewright.progress import Silent, piece
 from pipeline.search.notes import BudgetSpent, Notes, Watched
 
 
@@ -57,3 +57,23 @@ def test_work_past_its_time_is_ended(tmp_path: Path) -> None:
         watched.advance()
     watched.until = None
     watched.advance()
+
+
+def test_epochs_of_fine_tunings_are_timed_as_if_all_were_run_here(tmp_path: Path) -> None:
+    clock = Clock()
+    watched = Watched(Silent(), Notes(tmp_path, clock))
+
+    def work(what: str, done: float, seconds: float) -> None:
+        clock.at += 50  # the teacher's answers
+        with piece(watched, what, 100.0):
+            watched.advance(done)
+            clock.at += seconds
+            watched.advance(100.0 - done)
+
+    work("distil", 0.0, 20.0)
+    assert watched.epochs_s == 20
+    work("distil", 75.0, 5.0)  # a killed search had done three quarters
+    assert watched.epochs_s == 40
+    work("distil", 100.0, 1.0)
+    work("measure", 0.0, 9.0)
+    assert watched.epochs_s == 40
