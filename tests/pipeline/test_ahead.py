@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +43,17 @@ def test_bundles_made_side_by_side_are_those_that_the_builder_makes(
     in_folder: Make, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, builder = in_folder(RECIPE)
-    ended, popen, ticks = [], subprocess.Popen, []
+    ended: list[subprocess.Popen[bytes]] = []
+    popen, ticks = subprocess.Popen, []
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pipeline").mkdir()  # of the user's own; it is not taken for ours
     (tmp_path / "pipeline" / "__init__.py").write_text("raise SystemExit(1)\n")
-    monkeypatch.setattr(subprocess, "Popen", lambda *given, **told: ended.append(popen(*given, **told)) or ended[-1])
+
+    def started(*given: Any, **told: Any) -> subprocess.Popen[bytes]:
+        ended.append(popen(*given, **told))
+        return ended[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", started)
     made: list[set[str]] = []
 
     def ahead(builder: Builder, plan: Plan, wanted: list[str]) -> set[str]:
