@@ -21,7 +21,6 @@ from pipeline.search.candidates import Candidate, by_way
 from pipeline.search.entries import Entry, broken, choose, entry_of, front_of
 from pipeline.search.lighter import Lighter
 from pipeline.search.looking import Answers, laid_out, validation_of
-from pipeline.search.pace import finalists, lightest
 from pipeline.search.pricing import errors
 from pipeline.search.rungs import Rungs
 from pipeline.search.subject import Base
@@ -32,11 +31,12 @@ NOTE = "finals"
 
 @dataclass
 class Finals:
-    """rungs: what was tried."""
+    """rungs: what was tried; networks: how many of the fastest and of the lightest are measured."""
 
     rungs: Rungs
     base: Base
     budget_s: float
+    networks: tuple[int, int]
 
     @property
     def spent_s(self) -> float:
@@ -47,10 +47,10 @@ class Finals:
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.light}
         pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
-        drops = [rungs.allowed, rungs.allowed / 2, rungs.asked.max_drop][: finalists(self.budget_s)]
+        drops = [rungs.allowed, rungs.allowed / 2, rungs.asked.max_drop][: self.networks[0]]
         picked = pick(pool, [drop + 1e-9 for drop in drops], [], rungs.fits)
         found = [by_choice[one.choice].candidate for one in picked]
-        return found + [one.candidate for one in Lighter(rungs).lightest(lightest(self.budget_s))]
+        return found + [one.candidate for one in Lighter(rungs).lightest(self.networks[1])]
 
     def shrinks(self) -> tuple[Shrink, ...]:
         """The measured networks as [[shrink]] tables."""

@@ -11,6 +11,8 @@ EXPLORING = 0.4
 long ones."""
 ROUNDS = 3
 """How often it proposes, at most."""
+FINALS = 0.35
+"""Share of the budget that the end of a search may take, where exporting and checking one network takes minutes."""
 LEAST = 3
 """Epochs of a full fine-tuning, at least: a network that was pretrained elsewhere has few of its own."""
 FIXED = 0.25
@@ -69,13 +71,21 @@ def short_epochs(full: int) -> int:
 
 
 def finalists(budget_s: float) -> int:
-    """Networks that are measured in all ways at the end."""
+    """Networks that are measured in all ways at the end, at most."""
     return 1 if budget_s < 150 else 2 if budget_s < 600 else 3
 
 
 def lightest(budget_s: float) -> int:
-    """How many with a smaller download are measured beside them: what holds in float may not in INT8."""
+    """How many with a smaller download are measured beside them, at most: what holds in float may not in INT8."""
     return 1 if budget_s < 600 else 2 if budget_s < 1200 else 3
+
+
+def networks_at_the_end(pace: Pace, ways: int, budget_s: float) -> tuple[int, int]:
+    """How many of the fastest and of the lightest are measured in so many ways: what FINALS allows, one at least."""
+    fast, light = finalists(budget_s), lightest(budget_s)
+    while fast + light > 1 and pace.finals_s(fast + light, ways) > FINALS * budget_s:
+        fast, light = (fast - 1, light) if fast > light else (fast, light - 1)
+    return fast, light
 
 
 def reserved(budget_s: float) -> int:

@@ -29,7 +29,7 @@ from pipeline.search.found import Found
 from pipeline.search.lighter import Lighter
 from pipeline.search.looking import Looking
 from pipeline.search.notes import Notes, Watched
-from pipeline.search.pace import Pace, finalists, full_epochs, lightest
+from pipeline.search.pace import Pace, finalists, full_epochs, lightest, networks_at_the_end
 from pipeline.search.prices import prices_for, rule_of_thumb
 from pipeline.search.pricing import Prices, Pricing
 from pipeline.search.rungs import Rungs
@@ -174,17 +174,18 @@ class Search:
         self.note(f"sensitivity: {len(felt.layers)} layers and {len(felt.groups)} groups tried one by one")
         full = full_epochs(self.recipe.train.epochs, [one.epochs or 0 for one in self.recipe.shrink])
         samples = len(subject.parts.validation.y)
-        networks = finalists(self.budget_s) + lightest(self.budget_s)
+        most = finalists(self.budget_s) + lightest(self.budget_s)
         recipe, more_s = judged(
-            self.recipe, base.check_s, samples, JUDGING * self.budget_s / (len(base.ways) * (networks + 1))
+            self.recipe, base.check_s, samples, JUDGING * self.budget_s / (len(base.ways) * (most + 1))
         )
         pace = _pace(base, more_s, self.budget_s)
-        sides = min(workers(), networks * len({way.runtime for way in base.ways}))
-        if pace.bundle_s * len(base.ways) * networks >= WORTH_S:
+        sides = min(workers(), most * len({way.runtime for way in base.ways}))
+        if pace.bundle_s * len(base.ways) * most >= WORTH_S:
             pace = replace(pace, side=notes.once("side", lambda: {"processes": sides})["processes"])
         making = self._builder(plan, watched, notes, pace.bundle_s)
         workshop = Workshop(recipe, self.target, subject.space, making, without)
-        reserve = pace.finals_s(networks, len(base.ways))
+        networks = networks_at_the_end(pace, len(base.ways), self.budget_s)
+        reserve = pace.finals_s(sum(networks), len(base.ways))
         allowed = cautious(self.asked.max_drop, base.validation, samples)
         rungs = Rungs(
             space=subject.space, workshop=workshop, looking=looking, pricing=pricing,
@@ -194,8 +195,9 @@ class Search:
             note=self.note,
         )  # fmt: skip
         rungs.run()
-        Lighter(rungs).run()
-        return self._found(Finals(rungs, base, self.budget_s), base, entries)
+        if networks[1]:
+            Lighter(rungs).run()
+        return self._found(Finals(rungs, base, self.budget_s, networks), base, entries)
 
     def _base(self, watched: Watched, notes: Notes, without: Mapping[str, str]) -> tuple[Plan, dict[str, Done]]:
         plan = self._base_plan(without)

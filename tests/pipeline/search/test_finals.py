@@ -42,7 +42,7 @@ def _finals(folder: Path, **limits: float) -> Finals:
         target=SimpleNamespace(limits=Limits(**limits)), recipe=SimpleNamespace(metric=metric),
     )  # fmt: skip
     rungs = SimpleNamespace(workshop=workshop, asked=Constraints(0.01), trained={}, rates=[], notes=Notes(folder))
-    return Finals(cast(Rungs, rungs), cast(Base, None), 60.0)
+    return Finals(cast(Rungs, rungs), cast(Base, None), 60.0, (1, 1))
 
 
 def _report(*problems: str) -> Report:
@@ -128,11 +128,9 @@ def test_why_a_variant_does_not_pay_is_kept_with_what_to_do() -> None:
     assert (entry.reason, entry.instead) == ("dispatch-bound", "remove blocks")
 
 
-@pytest.mark.parametrize(
-    ("budget_s", "expected"), [(100.0, [0.0045]), (300.0, [0.0045, 0.002]), (900.0, [0.0045, 0.002, 0.009])]
-)
+@pytest.mark.parametrize(("count", "expected"), [(1, [0.0045]), (2, [0.0045, 0.002]), (3, [0.0045, 0.002, 0.009])])
 def test_finalists_hold_what_is_allowed_and_the_third_what_is_asked(
-    started: Started, budget_s: float, expected: list[float]
+    started: Started, count: int, expected: list[float]
 ) -> None:
     rungs, _ = started("finals", 1500.0, allowed=0.005)
     fronts = rungs._front(0)
@@ -141,5 +139,5 @@ def test_finalists_hold_what_is_allowed_and_the_third_what_is_asked(
         rungs.trained[candidate.name] = Trained(candidate, rungs.base - lost, 1.0)
     times = [rungs.pricing.best(one.candidate.choice).ms for one in rungs.results()]
     assert times == sorted(times, reverse=True), "the faster, the more is lost"
-    found = Finals(rungs, cast(Base, None), budget_s).candidates()
+    found = Finals(rungs, cast(Base, None), 900.0, (count, 1)).candidates()
     assert [rungs.lost(rungs.trained[one.name]) for one in found] == pytest.approx(expected)
