@@ -99,7 +99,7 @@ class Rungs:
         return sorted(best.values(), key=lambda one: one.candidate.name)
 
     def _rows_alone(self) -> None:
-        """The whole network without the rows that the data never uses: half of a text model's file, for no training."""
+        """The whole network without the rows that the data never uses: a third of MiniLM's file, for no training."""
         whole = Proposal(Choice(), 0.0, self.pricing.best(Choice()))
         for candidate in self.taken(self.notes.once("rows-alone", lambda: self.told([whole], 0))):
             self.train(candidate, until=None)
