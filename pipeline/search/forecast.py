@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from statistics import median
 
+from pipeline.search.pace import FEW
 from pipeline.search.sensitivity import Sensitivity
 from pipeline.search.space import Choice, Space
 
@@ -15,6 +17,8 @@ and width pruning of a ResNet-20 with distillation lost (Fashion-MNIST, 6 of 15 
 _WEIGHT = 0.5
 SURE = 3
 """How many short trainings one full one counts for."""
+AMPLIFIED = (0.5, 8.0)
+"""How far what cuts lose together may be from the sum of what each lost alone."""
 EXPONENT = 0.5
 """After k times the epochs, what is lost is k to the minus this: twice the epochs gave back 0.3 of 0.9 points."""
 
@@ -28,20 +32,27 @@ def at_epochs(lost: float, seen: int, wanted: int, exponent: float = EXPONENT) -
 
 @dataclass
 class Forecast:
-    """full: epochs of a full fine-tuning; base: the trained network's metric on validation."""
+    """full: epochs of a full fine-tuning; base: the trained network's metric on validation.
+
+    seen: by choice, (epochs, metric lost) of its trainings; bare: by choice, what was lost without any.
+    """
 
     space: Space
     sensitivity: Sensitivity
     base: float
     full: int
     seen: dict[Choice, list[tuple[int, float]]] = field(default_factory=dict)
+    bare: dict[Choice, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._whole = self.space.size(Choice())
         self._weights = self._prior()
 
     def learn(self, choice: Choice, epochs: int, lost: float) -> None:
-        """This choice lost so much after so many epochs."""
+        """This choice lost so much after so many epochs, which may be none."""
+        if not epochs:
+            self.bare[choice] = lost
+            return
         self.seen.setdefault(choice, []).append((epochs, lost))
         self._weights = self._fitted()
 
@@ -60,8 +71,38 @@ class Forecast:
         """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
         return (self.lost(choice) + self._guess(choice)) / 2
 
+    def untrained(self, choice: Choice) -> float:
+        """What the choice will lose without any fine-tuning: what rows of embeddings cost by themselves, and the sum of
+        what each of its cuts lost alone, times what such sums were off by."""
+        if choice in self.bare:
+            return self.bare[choice]
+        return self._rows + self._amplified * self._together(choice)
+
+    @property
+    def _rows(self) -> float:
+        return max(0.0, self.bare.get(Choice(), 0.0))
+
+    @property
+    def _amplified(self) -> float:
+        found = [
+            (lost - self._rows) / self._together(choice) for choice, lost in self.bare.items() if not choice.nothing
+        ]
+        # A training that lost more than going without was predicted to is a sign of the same.
+        for choice, runs in self.seen.items():
+            if not choice.nothing and (off := (min(runs)[1] - self._rows) / self._together(choice)) > 1:
+                found.append(off)
+        least, most = AMPLIFIED
+        return min(most, max(least, median(found))) if found else 1.0
+
+    def _together(self, choice: Choice) -> float:
+        """Never nothing: tries on few samples see no loss in what is not free."""
+        prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
+        return max(1e-6, self.sensitivity.lost(choice) + prior)
+
     def _guess(self, choice: Choice) -> float:
-        return sum(weight * value for weight, value in zip(self._weights, self._features(choice), strict=True))
+        guess = sum(weight * value for weight, value in zip(self._weights, self._features(choice), strict=True))
+        # A short fine-tuning leaves a network close to what it was: what a cut spares, it spares after it too.
+        return min(guess, self.untrained(choice)) if self.full <= FEW else guess
 
     @property
     def exponent(self) -> float:

@@ -15,6 +15,8 @@ FINALS = 0.35
 """Share of the budget that the end of a search may take, where exporting and checking one network takes minutes."""
 LEAST = 3
 """Epochs of a full fine-tuning, at least: a network that was pretrained elsewhere has few of its own."""
+FEW = 4
+"""Epochs of a full fine-tuning that make good little of what a cut takes."""
 FIXED = 0.25
 """Part of an epoch's time that a smaller network does not save: batches, mirror images, a pass over validation."""
 
@@ -67,7 +69,7 @@ def full_epochs(trained: int, said: Sequence[int]) -> int:
 
 def short_epochs(full: int) -> int:
     """Epochs of a candidate that is only to show where it leads."""
-    return 1 if full <= 4 else 2
+    return 1 if full <= FEW else 2
 
 
 def finalists(budget_s: float) -> int:

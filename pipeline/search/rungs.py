@@ -67,8 +67,6 @@ class Rungs:
 
     def run(self) -> None:
         """Explores, then trains the best for longer. What the time doesn't allow is left out."""
-        if self.space.rows:
-            self._rows_alone()
         for round_ in range(ROUNDS):
             if not self._explore(round_):
                 break
@@ -97,12 +95,6 @@ class Rungs:
                 worse = untrained is not None and self.lost(untrained) <= self.lost(one)
                 best[one.candidate.choice, one.candidate.form] = untrained if untrained and worse else one
         return sorted(best.values(), key=lambda one: one.candidate.name)
-
-    def _rows_alone(self) -> None:
-        """The whole network without the rows that the data never uses: a third of MiniLM's file, for no training."""
-        whole = Proposal(Choice(), 0.0, self.pricing.best(Choice()))
-        for candidate in self.taken(self.notes.once("rows-alone", lambda: self.told([whole], 0))):
-            self.train(candidate, until=None)
 
     def _explore(self, round_: int) -> bool:
         """Proposes, trains for a little while, measures, learns; False where there was no time for it."""
@@ -204,7 +196,7 @@ class Rungs:
             self._tell(Trained.from_json(content))
         done = Trained.from_json(content)
         self.trained[candidate.name] = done
-        if done.validation is not None and candidate.epochs and not candidate.light:
+        if done.validation is not None and not candidate.light:
             self.forecast.learn(candidate.choice, candidate.epochs, self.base - done.validation)
         self._learn_pace()
         return None if done.trouble == OVER else done

@@ -59,3 +59,43 @@ def test_fewer_epochs_leave_more_lost_and_a_gain_what_it_is(space: Space, felt: 
     assert forecast.after(0.01, 2) == pytest.approx(0.01 * 4**EXPONENT)
     assert forecast.after(0.01, 0) == forecast.after(0.01, 1)
     assert forecast.after(-0.01, 1) == -0.01
+
+
+def test_what_is_lost_untrained_is_the_sum_of_what_each_cut_lost_until_it_is_known_better(
+    space: Space, felt: Sensitivity
+) -> None:
+    forecast, layer = Forecast(space, felt, 0.93, 3), Choice((space.layers[0],))
+    assert felt.lost(layer) < forecast.untrained(layer) < felt.lost(layer) + 0.01
+    before = forecast.untrained(_narrow(space, 8))
+    forecast.learn(Choice(), 0, 0.004)  # rows of embeddings, by themselves
+    assert forecast.untrained(_narrow(space, 8)) == pytest.approx(before + 0.004)
+    forecast.learn(layer, 0, 0.004 + 3 * (felt.lost(layer) + 0.002))
+    assert forecast.untrained(layer) == 0.004 + 3 * (felt.lost(layer) + 0.002)
+    assert forecast.untrained(_narrow(space, 8)) > 2 * before
+    assert not forecast.seen
+
+
+def test_short_fine_tuning_is_thought_to_lose_no_more_than_none_and_a_long_one_goes_its_own_way(
+    space: Space, felt: Sensitivity
+) -> None:
+    nothing_felt = Sensitivity({one.name: [(one.units, 0.0), (1, 0.0)] for one in space.groups}, {})
+    brief, long = Forecast(space, nothing_felt, 0.5, 3), Forecast(space, nothing_felt, 0.5, 9)
+    for forecast in (brief, long):
+        forecast.learn(Choice((space.layers[0],)), forecast.full, 0.2)
+    choice = _narrow(space, 16)
+    assert long.lost(choice) > 0.02
+    brief.bare[choice] = 0.01
+    long.bare[choice] = 0.01
+    assert brief.lost(choice) == 0.01 < long.lost(choice)
+
+
+def test_training_that_lost_more_than_going_without_was_to_shows_that_too_little_was_predicted(
+    space: Space, felt: Sensitivity
+) -> None:
+    forecast, choice = Forecast(space, felt, 0.93, 3), _narrow(space, 16)
+    before = forecast.untrained(choice)
+    forecast.learn(Choice((space.layers[0],)), 1, 0.001)
+    assert forecast.untrained(choice) == before  # it healed, as it should
+    forecast.learn(Choice((space.layers[0],)), 2, 0.2)
+    forecast.learn(_narrow(space, 8), 1, 4 * forecast.untrained(_narrow(space, 8)))
+    assert forecast.untrained(choice) > 2 * before
