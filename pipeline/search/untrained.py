@@ -1,5 +1,5 @@
-"""The first candidates of a search where fine-tuning is short: cuts that cost little without any. A network that was
-pretrained elsewhere has whole layers that its task hardly uses, and one epoch heals little of a bold cut."""
+"""The first candidates of a search where fine-tuning is short, as of a network that was pretrained elsewhere: cuts that
+cost little without any. Whole layers may be of no use to its task, and one epoch heals little of a bold cut."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class Untrained:
         if rungs.forecast.full > FEW:
             return
         began = rungs.notes.once("untrained-began", lambda: {"seconds": rungs.notes.spent_s})["seconds"]
+        until_s = min(began + SHARE * rungs.budget_s, rungs.until_s)
         for place, aim in enumerate(AIMS):
-            self._judge(f"untrained-{place}", partial(self._chosen, aim, began + SHARE * rungs.budget_s))
+            self._judge(f"untrained-{place}", partial(self._chosen, aim, until_s))
 
     def _judge(self, name: str, choose: Callable[[], dict[str, Any]]) -> None:
         for candidate in self.rungs.taken(self.rungs.notes.once(name, choose)):
@@ -45,19 +46,18 @@ class Untrained:
     def _chosen(self, share: float, until_s: float) -> dict[str, Any]:
         """Of what is predicted to lose no more than this one may, the fastest; nothing where there is none."""
         rungs, forecast = self.rungs, self.rungs.forecast
-        rows = max(0.0, forecast.bare.get(Choice(), 0.0))
-        if rungs.notes.spent_s > until_s or rows >= rungs.allowed:
+        if rungs.notes.spent_s > until_s or forecast.rows >= rungs.allowed:
             return rungs.told([], 0)
-        aim = rows + share * (rungs.allowed - rows)
+        aim = forecast.rows + share * (rungs.allowed - forecast.rows)
         front = [replace(one, lost=forecast.untrained(one.choice)) for one in self._front]
-        picked = [one for one in pick(front, [aim], list(forecast.bare), rungs.fits) if one.lost <= aim]
-        return rungs.told(picked, 0)
+        tried = [one.candidate.choice for one in rungs.trained.values()]
+        return rungs.told([one for one in pick(front, [aim], tried, rungs.fits) if one.lost <= aim], 0)
 
     @cached_property
     def _front(self) -> list[Proposal]:
-        """Once: what is learnt amplifies what all are predicted to lose, and changes no order."""
+        """By what is known before the first of them, so that a search that was killed among them finds the same."""
         rungs, forecast = self.rungs, self.rungs.forecast
         return allocate(
-            rungs.space, rungs.pricing.best, forecast.untrained, forecast.sensitivity.lost,
-            rungs.seed * 1000 + ROUNDS + LONG, trials(rungs.budget_s), rungs.notes.tick,
+            rungs.space, rungs.pricing.best, forecast.summed, forecast.sensitivity.lost,
+            rungs.seed * 1000 + ROUNDS + LONG + 1, trials(rungs.budget_s), rungs.notes.tick,
         )  # fmt: skip
