@@ -165,7 +165,7 @@ class Rungs:
         found = [
             epoch_of(one.seconds, self.share(one.candidate.choice), one.candidate.epochs)
             for one in self.trained.values()
-            if one.trouble is None and one.seconds and one.candidate.epochs
+            if one.trouble is None and one.seconds and one.candidate.epochs and not one.candidate.light
         ]
         if found:
             beside = [one.beside_s for one in self.trained.values() if one.beside_s][-3:]
@@ -261,9 +261,7 @@ class Rungs:
         long = any(one.trouble is None and one.candidate.epochs > short for one in self.trained.values())
         # A smaller download takes a training like the best one's, but being fast comes first.
         if best is not None and long and bearable(self.allowed):
-            left -= reserved(self.budget_s) * self.pace.training_s(
-                self.share(best.candidate.choice), self.forecast.full
-            )
+            left -= reserved(self.budget_s) * self.pace.light_s(self.share(best.candidate.choice), self.forecast.full)
         return left
 
     def _longest(self) -> dict[Choice, int]:
