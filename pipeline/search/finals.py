@@ -47,10 +47,12 @@ class Finals:
         rungs = self.rungs
         by_choice = {one.candidate.choice: one for one in rungs.results() if not one.candidate.light}
         pool = [Proposal(choice, rungs.lost(one), rungs.pricing.best(choice)) for choice, one in by_choice.items()]
-        drops = [rungs.allowed, rungs.allowed / 2, rungs.asked.max_drop][: self.networks[0]]
+        light = [one.candidate for one in Lighter(rungs).lightest(self.networks[1])]
+        # Places that no lighter one takes are the fastest ones', since INT8 may lose more than training left to lose.
+        places = sum(self.networks) - len(light)
+        drops = [rungs.allowed, rungs.allowed / 2, rungs.asked.max_drop][:places]
         picked = pick(pool, [drop + 1e-9 for drop in drops], [], rungs.fits)
-        found = [by_choice[one.choice].candidate for one in picked]
-        return found + [one.candidate for one in Lighter(rungs).lightest(self.networks[1])]
+        return [*(by_choice[one.choice].candidate for one in picked), *light]
 
     def shrinks(self) -> tuple[Shrink, ...]:
         """The measured networks as [[shrink]] tables."""

@@ -4,8 +4,10 @@ candidates that were really trained have shown."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipeline.search.pace import FEW
 from pipeline.search.sensitivity import Sensitivity
 from pipeline.search.space import Choice, Space
 
@@ -15,6 +17,10 @@ and width pruning of a ResNet-20 with distillation lost (Fashion-MNIST, 6 of 15 
 _WEIGHT = 0.5
 SURE = 3
 """How many short trainings one full one counts for."""
+AMPLIFIED = (0.5, 8.0)
+"""How far what cuts lose together may be from the sum of what each lost alone."""
+AS_SUMMED = 0.005
+"""Metric that is taken to have been lost as the sum says, so that one sample more or less says little."""
 EXPONENT = 0.5
 """After k times the epochs, what is lost is k to the minus this: twice the epochs gave back 0.3 of 0.9 points."""
 
@@ -26,30 +32,45 @@ def at_epochs(lost: float, seen: int, wanted: int, exponent: float = EXPONENT) -
     return lost * (seen / wanted) ** exponent
 
 
+def _over(pairs: Sequence[tuple[float, float]]) -> float:
+    """(lost, summed) of several choices > one over the other."""
+    return (sum(lost for lost, _ in pairs) + AS_SUMMED) / (sum(summed for _, summed in pairs) + AS_SUMMED)
+
+
 @dataclass
 class Forecast:
-    """full: epochs of a full fine-tuning; base: the trained network's metric on validation."""
+    """full: epochs of a full fine-tuning; base: the trained network's metric on validation.
+
+    seen: by choice, (epochs, metric lost) of its trainings; bare: by choice, what was lost without any.
+    """
 
     space: Space
     sensitivity: Sensitivity
     base: float
     full: int
     seen: dict[Choice, list[tuple[int, float]]] = field(default_factory=dict)
+    bare: dict[Choice, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._whole = self.space.size(Choice())
         self._weights = self._prior()
+        self._amplified = 1.0
 
     def learn(self, choice: Choice, epochs: int, lost: float) -> None:
-        """This choice lost so much after so many epochs."""
-        self.seen.setdefault(choice, []).append((epochs, lost))
-        self._weights = self._fitted()
+        """This choice lost so much after so many epochs, which may be none."""
+        if epochs:
+            self.seen.setdefault(choice, []).append((epochs, lost))
+            self._weights = self._fitted()
+        else:
+            self.bare[choice] = lost
+        self._amplified = self._by_how_much()
 
     def lost(self, choice: Choice) -> float:
         """What the choice will have lost after a full fine-tuning."""
         if choice in self.seen:
             epochs, lost = max(self.seen[choice])
-            return at_epochs(lost, epochs, self.full, self.exponent)
+            found = at_epochs(lost, epochs, self.full, self.exponent)
+            return min(found, self.bare.get(choice, found))  # training that did harm is left out
         return self._guess(choice)
 
     def after(self, lost: float, epochs: int) -> float:
@@ -58,9 +79,45 @@ class Forecast:
 
     def usual(self, choice: Choice) -> float:
         """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
-        return (self.lost(choice) + self._guess(choice)) / 2
+        return (self.lost(choice) + self._by_weights(choice)) / 2
+
+    def untrained(self, choice: Choice) -> float:
+        """What the choice will lose without any fine-tuning: what rows of embeddings cost by themselves, and what its
+        cuts lose together."""
+        if choice in self.bare:
+            return self.bare[choice]
+        several = len(choice.remove) + len(choice.widths) > 1
+        return self.rows + (self._amplified if several else 1.0) * self.summed(choice)
+
+    @property
+    def rows(self) -> float:
+        """What going without the rows that the data never uses lost by itself."""
+        return max(0.0, self.bare.get(Choice(), 0.0))
+
+    def summed(self, choice: Choice) -> float:
+        """The sum of what each cut lost alone, and what the size that goes is thought to cost: tries on few samples see
+        no loss in what is not free."""
+        prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
+        return self.sensitivity.lost(choice) + prior
+
+    def _by_how_much(self) -> float:
+        """What cuts lost together over the sums of what they lost alone."""
+        bare = [(lost - self.rows, self.summed(choice)) for choice, lost in self.bare.items() if not choice.nothing]
+        known = _over(bare)
+        # A training heals: it tells something only where it lost even more.
+        for choice, runs in self.seen.items():
+            lost, summed = min(runs)[1] - self.rows, self.summed(choice)
+            if choice not in self.bare and lost > known * summed:
+                bare.append((lost, summed))
+        least, most = AMPLIFIED
+        return min(most, max(least, _over(bare)))
 
     def _guess(self, choice: Choice) -> float:
+        guess = self._by_weights(choice)
+        # A short fine-tuning leaves a network close to what it was: what a cut spares, it spares after it too.
+        return min(guess, self.untrained(choice)) if self.full <= FEW else guess
+
+    def _by_weights(self, choice: Choice) -> float:
         return sum(weight * value for weight, value in zip(self._weights, self._features(choice), strict=True))
 
     @property

@@ -45,7 +45,7 @@ class Lighter:
     def _chosen(self) -> dict[str, Any]:
         rungs = self.rungs
         full = rungs.forecast.full
-        if rungs.pace.training_s(0.0, full) > rungs.until_s - rungs.notes.spent_s:
+        if rungs.pace.light_s(0.0, full) > rungs.until_s - rungs.notes.spent_s:
             return rungs.told([], full)
         pool = self._pool  # an allocation takes its time too
         left = rungs.until_s - rungs.notes.spent_s
@@ -57,7 +57,7 @@ class Lighter:
             for choice in [one.candidate.choice]
         ]
         found = light.smallest(
-            [one for one in pool if rungs.pace.training_s(rungs.share(one.proposal.choice), full) <= left],
+            [one for one in pool if rungs.pace.light_s(rungs.share(one.proposal.choice), full) <= left],
             light.rates(cost),
             rungs.allowed,
             min((self.download(one) for one in rungs.results() if rungs.holds(one)), default=None),

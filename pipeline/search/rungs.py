@@ -16,7 +16,7 @@ from pipeline.search.forecast import Forecast
 from pipeline.search.light import AS_IT_IS, Light, bearable
 from pipeline.search.looking import Looking, look_at
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
+from pipeline.search.pace import EXPLORING, FEW, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.space import Choice, Space
 
@@ -67,8 +67,6 @@ class Rungs:
 
     def run(self) -> None:
         """Explores, then trains the best for longer. What the time doesn't allow is left out."""
-        if self.space.rows:
-            self._rows_alone()
         for round_ in range(ROUNDS):
             if not self._explore(round_):
                 break
@@ -98,12 +96,6 @@ class Rungs:
                 best[one.candidate.choice, one.candidate.form] = untrained if untrained and worse else one
         return sorted(best.values(), key=lambda one: one.candidate.name)
 
-    def _rows_alone(self) -> None:
-        """The whole network without the rows that the data never uses: a third of MiniLM's file, for no training."""
-        whole = Proposal(Choice(), 0.0, self.pricing.best(Choice()))
-        for candidate in self.taken(self.notes.once("rows-alone", lambda: self.told([whole], 0))):
-            self.train(candidate, until=None)
-
     def _explore(self, round_: int) -> bool:
         """Proposes, trains for a little while, measures, learns; False where there was no time for it."""
         name, epochs = f"round-{round_}", short_epochs(self.forecast.full)
@@ -114,21 +106,29 @@ class Rungs:
         candidates = self.taken(content)
         first = not self._holding() and not any(one.candidate.epochs for one in self.trained.values())
         for place, candidate in enumerate(candidates):
-            if self.train(candidate, until=None if first and place == 0 else self.until_s) is None:
+            if (done := self.train(candidate, until=None if first and place == 0 else self.until_s)) is None:
                 break
+            if self._harmed(done):
+                self.train(replace(candidate, epochs=0), until=None)
         self._look(name, [one for one in candidates if one.name in self.trained])
         return bool(candidates)
+
+    def _harmed(self, done: Trained) -> bool:
+        """Whether a short training may have lost more than going without any does, which then is to be seen."""
+        choice, forecast = done.candidate.choice, self.forecast
+        new = forecast.full <= FEW and done.validation is not None and choice not in forecast.bare
+        return new and self.lost(done) > forecast.untrained(choice)
 
     def _proposed(self, round_: int, epochs: int, left: float) -> dict[str, Any]:
         # What is learnt between two candidates of a round is of no use to the second: they are proposed together.
         self.note(f"allocation {round_ + 1}: {trials(self.budget_s)} choices by prediction")
         front = self._front(round_)
-        shares = [self.share(one.choice) for one in front]
-        usual = sum(shares) / max(1, len(shares))
+        usual = sum(self.share(one.choice) for one in front) / max(1, len(front))
         allowed = EXPLORING * (self.until_s - self.pace_at) / ROUNDS - self.pace.look_s / 2
         count = max(1, min(6, int(min(left, allowed) / (self.pace.training_s(usual, epochs) + self.pace.bundle_s))))
         longest = self._longest()
-        tried = [choice for choice in self._numbers if longest.get(choice) != 0]
+        # What holds without training is trained for long if at all: for what INT8 will lose.
+        tried = [choice for choice in self._numbers if longest.get(choice) != 0 or not choice.nothing]
         picked = pick(front, aims(self.asked.max_drop)[:count], tried, self.fits)
         return self.told(picked, epochs)
 
@@ -165,7 +165,7 @@ class Rungs:
         found = [
             epoch_of(one.seconds, self.share(one.candidate.choice), one.candidate.epochs)
             for one in self.trained.values()
-            if one.trouble is None and one.seconds and one.candidate.epochs
+            if one.trouble is None and one.seconds and one.candidate.epochs and not one.candidate.light
         ]
         if found:
             beside = [one.beside_s for one in self.trained.values() if one.beside_s][-3:]
@@ -204,15 +204,14 @@ class Rungs:
             self._tell(Trained.from_json(content))
         done = Trained.from_json(content)
         self.trained[candidate.name] = done
-        if done.validation is not None and candidate.epochs and not candidate.light:
+        if done.validation is not None and not candidate.light:
             self.forecast.learn(candidate.choice, candidate.epochs, self.base - done.validation)
         self._learn_pace()
         return None if done.trouble == OVER else done
 
     def _tell(self, done: Trained) -> None:
-        size = self.space.size(done.candidate.choice)
-        found = f"validation {done.validation:.4f}" if done.validation is not None else ""
-        self.note(f"{done.candidate.name}: {size.macs / 1e6:.2f} M MACs, {found or done.trouble}")
+        found = f"validation {done.validation:.4f}" if done.validation is not None else done.trouble
+        self.note(f"{done.candidate.name}: {self.space.size(done.candidate.choice).macs / 1e6:.2f} M MACs, {found}")
 
     def _look(self, name: str, candidates: Sequence[Candidate]) -> None:
         """Measures each candidate at the way where it is predicted to be fastest, beside the trained network."""
@@ -258,12 +257,11 @@ class Rungs:
     def _left(self, best: Trained | None) -> float:
         """Seconds for a long training; some of them are kept from being used up by an epoch that takes longer."""
         left = SURELY * (self.until_s - self.notes.spent_s)
-        long = any(one.candidate.epochs > short_epochs(self.forecast.full) for one in self.results())
+        short = short_epochs(self.forecast.full)
+        long = any(one.trouble is None and one.candidate.epochs > short for one in self.trained.values())
         # A smaller download takes a training like the best one's, but being fast comes first.
         if best is not None and long and bearable(self.allowed):
-            left -= reserved(self.budget_s) * self.pace.training_s(
-                self.share(best.candidate.choice), self.forecast.full
-            )
+            left -= reserved(self.budget_s) * self.pace.light_s(self.share(best.candidate.choice), self.forecast.full)
         return left
 
     def _longest(self) -> dict[Choice, int]:
@@ -276,8 +274,9 @@ class Rungs:
         return found
 
     def _best(self) -> Trained | None:
-        """The fastest that was trained and holds what is allowed."""
-        return min((one for one in self._holding() if one.candidate.epochs), key=self._ms, default=None)
+        """The fastest that was trained and holds what is allowed, if only as it was before."""
+        longest = self._longest()
+        return min((one for one in self._holding() if longest.get(one.candidate.choice)), key=self._ms, default=None)
 
     def _holding(self) -> list[Trained]:
         """Those with weights as training left them that lose no more than is allowed."""
@@ -288,8 +287,7 @@ class Rungs:
 
     def holds(self, one: Trained) -> bool:
         """Whether a candidate is within all that is asked, as far as it is known."""
-        price = self.pricing.best(one.candidate.choice)
-        return self.lost(one) <= self.allowed + 1e-9 and self.fits(price)
+        return self.lost(one) <= self.allowed + 1e-9 and self.fits(self.pricing.best(one.candidate.choice))
 
     def pool(self, round_: int) -> list[Proposal]:
         """What was tried, and what is proposed by all that was learnt until now."""

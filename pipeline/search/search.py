@@ -29,21 +29,23 @@ from pipeline.search.found import Found
 from pipeline.search.lighter import Lighter
 from pipeline.search.looking import Looking
 from pipeline.search.notes import Notes, Watched
-from pipeline.search.pace import Pace, finalists, full_epochs, lightest, networks_at_the_end
+from pipeline.search.pace import FEW, Pace, finalists, full_epochs, lightest, networks_at_the_end
 from pipeline.search.prices import prices_for, rule_of_thumb
 from pipeline.search.pricing import Prices, Pricing
 from pipeline.search.rungs import Rungs
 from pipeline.search.sensitivity import sensitivity
 from pipeline.search.space import Space
 from pipeline.search.subject import Base, Subject, build_base, measure_base
+from pipeline.search.untrained import Untrained
 from pipeline.steps.base import Places
 from targets.schema import Target
 
 if TYPE_CHECKING:
     from pipeline.plan import Plan
 
-SENSING = 0.08
-"""Share of the budget for trying every group and layer by itself."""
+SENSING, RELIED_ON = 0.08, 0.15
+"""Share of the budget for trying every group and layer by itself; the second where fine-tuning is too short to make
+good what was misjudged."""
 PRICING = 0.12
 """Share of the budget for measuring layers by themselves."""
 BUILDING = 0.5
@@ -170,9 +172,10 @@ class Search:
         places = Places(self.recipe.folder, self.project.cache, self.project.data)
         subject = Subject.load(self.recipe, self.target, places, plan, built, notes)
         pricing, entries = self._pricing(subject.space, base, looking, notes)
-        felt = sensitivity(subject.trial(), notes, SENSING * self.budget_s, notes.tick)
-        self.note(f"sensitivity: {len(felt.layers)} layers and {len(felt.groups)} groups tried one by one")
         full = full_epochs(self.recipe.train.epochs, [one.epochs or 0 for one in self.recipe.shrink])
+        sensing_s = (RELIED_ON if full <= FEW else SENSING) * self.budget_s
+        felt = sensitivity(subject.trial(), notes, sensing_s, notes.tick)
+        self.note(f"sensitivity: {len(felt.layers)} layers and {len(felt.groups)} groups tried one by one")
         samples = len(subject.parts.validation.y)
         most = finalists(self.budget_s) + lightest(self.budget_s)
         recipe, more_s = judged(
@@ -194,6 +197,7 @@ class Search:
             until_s=max(0.35 * self.budget_s, self.budget_s - reserve), budget_s=self.budget_s, seed=self.seed,
             note=self.note,
         )  # fmt: skip
+        Untrained(rungs).run()
         rungs.run()
         if networks[1]:
             Lighter(rungs).run()

@@ -44,7 +44,8 @@ def felt(space: Space) -> Sensitivity:
 @pytest.fixture
 def started(space: Space, felt: Sensitivity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Started:
     """Rungs over a folder: started(folder name, seconds, **of the trainer)."""
-    monkeypatch.setattr("pipeline.search.rungs.trials", lambda budget_s: 60)
+    for module in ("rungs", "untrained"):
+        monkeypatch.setattr(f"pipeline.search.{module}.trials", lambda budget_s: 60)
 
     def start(name: str, seconds: float, clock: list[float] | None = None, **told: Any) -> tuple[Rungs, Trainer]:
         pricing = Pricing(space, WAYS, {"litert": Thumb(space.left(Choice()), {"float32": 0.2, "int8": 0.08})})

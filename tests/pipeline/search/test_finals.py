@@ -20,6 +20,7 @@ from pipeline.search.candidates import Trained
 from pipeline.search.constraints import Constraints
 from pipeline.search.entries import Entry, entry_of
 from pipeline.search.finals import NOTE, Finals
+from pipeline.search.light import Light
 from pipeline.search.looking import Looking
 from pipeline.search.notes import Notes
 from pipeline.search.rungs import Rungs
@@ -132,6 +133,22 @@ def test_why_a_variant_does_not_pay_is_kept_with_what_to_do() -> None:
 def test_finalists_hold_what_is_allowed_and_the_third_what_is_asked(
     started: Started, count: int, expected: list[float]
 ) -> None:
+    rungs = _three(started)
+    found = Finals(rungs, cast(Base, None), 900.0, (count, 0)).candidates()
+    assert [rungs.lost(rungs.trained[one.name]) for one in found] == pytest.approx(expected)
+
+
+def test_places_that_no_lighter_one_takes_are_the_fastest_ones(started: Started) -> None:
+    rungs = _three(started)
+    finals = Finals(rungs, cast(Base, None), 900.0, (1, 1))
+    assert [rungs.lost(rungs.trained[one.name]) for one in finals.candidates()] == pytest.approx([0.0045, 0.002])
+    light = replace(next(iter(rungs.trained.values())).candidate, form=Light(weight_bits=5, sparsity=0.85))
+    rungs.trained[light.name] = Trained(light, rungs.base - 0.003, 1.0)
+    assert [rungs.lost(rungs.trained[one.name]) for one in finals.candidates()] == pytest.approx([0.0045, 0.003])
+
+
+def _three(started: Started) -> Rungs:
+    """What lost 0.2, 0.45 and 0.9 points, where 0.5 are allowed of the one that is asked; the faster, the more."""
     rungs, _ = started("finals", 1500.0, allowed=0.005)
     fronts = rungs._front(0)
     for number, (one, lost) in enumerate(zip(fronts[:: len(fronts) // 3], (0.002, 0.0045, 0.009), strict=False), 1):
@@ -139,5 +156,4 @@ def test_finalists_hold_what_is_allowed_and_the_third_what_is_asked(
         rungs.trained[candidate.name] = Trained(candidate, rungs.base - lost, 1.0)
     times = [rungs.pricing.best(one.candidate.choice).ms for one in rungs.results()]
     assert times == sorted(times, reverse=True), "the faster, the more is lost"
-    found = Finals(rungs, cast(Base, None), 900.0, (count, 1)).candidates()
-    assert [rungs.lost(rungs.trained[one.name]) for one in found] == pytest.approx(expected)
+    return rungs

@@ -59,3 +59,59 @@ def test_fewer_epochs_leave_more_lost_and_a_gain_what_it_is(space: Space, felt: 
     assert forecast.after(0.01, 2) == pytest.approx(0.01 * 4**EXPONENT)
     assert forecast.after(0.01, 0) == forecast.after(0.01, 1)
     assert forecast.after(-0.01, 1) == -0.01
+
+
+def test_what_is_lost_untrained_is_the_sum_of_what_each_cut_lost_until_it_is_known_better(
+    space: Space, felt: Sensitivity
+) -> None:
+    forecast, layer = Forecast(space, felt, 0.93, 3), Choice((space.layers[0],))
+    assert felt.lost(layer) < forecast.untrained(layer) == forecast.summed(layer) < felt.lost(layer) + 0.01
+    before = forecast.untrained(_narrow(space, 8))
+    forecast.learn(Choice(), 0, 0.004)  # rows of embeddings, by themselves
+    assert forecast.untrained(_narrow(space, 8)) == pytest.approx(before + 0.004)
+    both = Choice((space.layers[0],), _narrow(space, 16).widths)
+    forecast.learn(both, 0, 0.004 + 3 * forecast.summed(both))
+    assert forecast.untrained(both) == 0.004 + 3 * forecast.summed(both)
+    assert 2 * before < forecast.untrained(_narrow(space, 8)) < 0.004 + 3 * before
+    assert forecast.untrained(layer) == 0.004 + forecast.summed(layer), "one cut loses what it lost alone"
+    assert not forecast.seen
+
+
+def test_short_fine_tuning_is_thought_to_lose_no_more_than_none_and_a_long_one_goes_its_own_way(space: Space) -> None:
+    nothing_felt = Sensitivity({one.name: [(one.units, 0.0), (1, 0.0)] for one in space.groups}, {})
+    brief, long = Forecast(space, nothing_felt, 0.5, 3), Forecast(space, nothing_felt, 0.5, 9)
+    choice = _narrow(space, 16)
+    for forecast in (brief, long):
+        forecast.learn(choice, 0, 0.02)
+        forecast.learn(Choice((space.layers[0],)), forecast.full, 0.2)
+        assert forecast.lost(Choice((space.layers[0],))) == 0.2
+    assert brief.lost(choice) == 0.02 < long.lost(choice)
+    other = Choice((), ((space.groups[0].name, 8),))
+    assert brief.lost(other) == brief.untrained(other) < 0.8 * long.lost(other)
+    # A light form's cost is what it lost beyond what its network does: the weights say that, not the hope.
+    assert brief.usual(other) > brief.lost(other)
+
+
+def test_training_that_did_harm_is_left_out(space: Space, felt: Sensitivity) -> None:
+    forecast, choice = Forecast(space, felt, 0.93, 3), _narrow(space, 16)
+    forecast.learn(choice, 3, 0.03)
+    assert forecast.lost(choice) == 0.03
+    forecast.learn(choice, 0, 0.005)
+    assert forecast.lost(choice) == 0.005
+
+
+def test_training_tells_of_going_without_only_where_it_lost_more(space: Space, felt: Sensitivity) -> None:
+    forecast, seen, asked = Forecast(space, felt, 0.93, 3), _narrow(space, 8), _narrow(space, 16)
+    before = forecast.untrained(asked)
+    forecast.learn(seen, 1, 0.5 * forecast.summed(seen))
+    assert forecast.untrained(asked) == before, "it healed, as it should"
+    both = Choice((space.layers[0],), seen.widths)
+    forecast.learn(both, 0, 4 * forecast.summed(both))
+    known = forecast.untrained(asked)
+    assert known > 2 * before
+    forecast.learn(_narrow(space, 24), 1, 2 * forecast.summed(_narrow(space, 24)))
+    assert forecast.untrained(asked) == known, "more than the sum, but less than such sums are off by"
+    forecast.learn(both, 1, 20 * forecast.summed(both))
+    assert forecast.untrained(asked) == known, "what it loses without is known"
+    forecast.learn(seen, 1, 30 * forecast.summed(seen))
+    assert forecast.untrained(asked) == known, "its first training healed"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pipeline.search.candidates import Candidate
 from pipeline.search.constraints import Constraints
 from pipeline.search.light import AS_IT_IS
 from pipeline.search.lighter import MOST, Lighter
-from pipeline.search.rungs import Rungs
+from pipeline.search.rungs import OVER, Rungs
 from pipeline.search.space import Choice
 from tests.pipeline.search.trainer import FULL, Started
 
@@ -75,3 +77,13 @@ def test_whole_network_is_offered_by_what_it_loses_itself(started: Started) -> N
     assert offer.proposal.choice == Choice()
     assert offer.proposal.lost == rungs.forecast.usual(Choice()) > 0
     assert (offer.share, offer.fixed) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("seconds", [250.0, 300.0, 350.0, 400.0])
+def test_light_one_takes_longer_and_is_not_cut_off(started: Started, seconds: float) -> None:
+    rungs, trainer = started(f"longer-{seconds:g}", seconds, most=0.06, slower=1.3)
+    found = _searched(rungs)
+    assert not [one for one in rungs.trained.values() if one.trouble == OVER]
+    epoch_s = rungs.pace.epoch_s
+    assert found and trainer.clock[0] <= seconds + 1
+    assert epoch_s == pytest.approx(trainer.epoch_s, rel=0.2), "it is no measure of others' epochs"

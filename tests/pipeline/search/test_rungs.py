@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -61,44 +60,6 @@ def test_long_trainings_leave_time_for_a_light_one_where_one_can_hold(
         long.append(sum(one.candidate.epochs == FULL for one in rungs.results()))
     assert left[0] >= 0 > left[1]
     assert long[0] < long[1]
-
-
-def test_rows_that_nobody_uses_go_alone_first_and_cost_no_training(started: Started) -> None:
-    rungs, trainer = started("words", 300.0)
-    rungs.space = replace(rungs.space, rows={"words": 10})
-    rungs._rows_alone()
-    assert trainer.names == ["c01-e0"]
-    first = rungs.trained["c01-e0"]
-    assert first.candidate.choice == Choice()
-    # It does not stand for what training takes, nor for what it reaches.
-    assert rungs.pace.epoch_s == 10
-    assert rungs.forecast.seen == {}
-    assert rungs._best() is None
-    rungs.run()
-    assert trainer.names.count("c01-e0") == 1
-    best = rungs._best()
-    assert best is not None and best.candidate.epochs
-
-
-def test_rows_that_go_alone_may_be_trained_after_all_and_the_better_one_counts(started: Started) -> None:
-    for name, bare, kept in (("worse", -0.01, {0}), ("better", 0.01, {1, 2, FULL})):
-        rungs, _ = started(f"words-{name}", 400.0, most=0.5, bare=bare)
-        rungs.space = replace(rungs.space, rows={"words": 10})
-        rungs.run()
-        assert {one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice == Choice()} > {0}
-        alone = [one.candidate for one in rungs.results() if one.candidate.choice == Choice()]
-        assert len(alone) == 1 and alone[0].epochs in kept
-
-
-@pytest.mark.parametrize(("bare", "trained"), [(0.0, 0), (0.5, 1)])
-def test_a_tiny_budget_trains_one_only_where_rows_alone_do_not_hold(
-    started: Started, bare: float, trained: int
-) -> None:
-    rungs, trainer = started(f"tiny-{bare}", 1.0, bare=bare)
-    rungs.space = replace(rungs.space, rows={"words": 10})
-    trainer.clock[0] = 2.0
-    rungs.run()
-    assert [one.candidate.epochs > 0 for one in rungs.results()] == [False, True][: 1 + trained]
 
 
 def test_what_takes_time_beside_the_epochs_is_no_part_of_them(started: Started) -> None:

@@ -26,8 +26,8 @@ BASE, FULL = 0.93, 9
 @dataclass
 class Trainer:
     """Stands in for the workshop: lost is a share of what goes (`most` of it all), less with more epochs, `dear` more
-    in a light form, and `bare` where nothing is trained; time is a clock's. answers_s: of the teacher, whom the first
-    training asks."""
+    in a light form, `bare` where nothing is trained, `harm` where something is; time is a clock's. slower: times what
+    an epoch takes, one in a light form; answers_s: of the teacher, whom the first training asks."""
 
     space: Space
     watched: Watched
@@ -36,6 +36,8 @@ class Trainer:
     most: float = 0.03
     dear: float = 0.0
     bare: float = 0.0
+    harm: float = 0.0
+    slower: float = 1.0
     answers_s: float = 0.0
     stop_at: int = 10_000
     spoilt: Sequence[int | str] = ()
@@ -47,16 +49,17 @@ class Trainer:
         if candidate.number in self.spoilt or (candidate.light and "light" in self.spoilt):
             raise ImpossibleRatio("it can't be cut", where="shrink", remedy="none")
         share = self.space.size(candidate.choice).macs / self.space.size(Choice()).macs
+        each = self.epoch_s * (0.15 + 0.85 * share) * (self.slower if candidate.light else 1.0)
         for _ in range(candidate.epochs):
-            self.clock[0] += self.epoch_s * (0.15 + 0.85 * share)
+            self.clock[0] += each
             self.watched.advance()
         asks = self.answers_s if not self.names else 0.0
         self.clock[0] += asks
         self.names.append(candidate.name)
         lost = self.most * (1 - share) / max(1, candidate.epochs) ** 0.5 + (self.dear if candidate.light else 0.0)
-        lost += 0.0 if candidate.epochs else self.bare
+        lost += self.harm if candidate.epochs else self.bare
         # Where nothing is trained, it is loaded and judged all the same.
-        return Trained(candidate, BASE - lost, (candidate.epochs or 0.1) * self.epoch_s * (0.15 + 0.85 * share))
+        return Trained(candidate, BASE - lost, (candidate.epochs or 0.1) * each)
 
 
 Started = Callable[..., tuple[Rungs, Trainer]]
