@@ -1,7 +1,7 @@
 """A cell that leaves a network as a user's tools would export it: trained, or cut by a peer and fine-tuned.
 
-The peers: Torch-Pruning (github.com/VainF/Torch-Pruning), used as its README says, and masks as torch.nn.utils.prune's
-global L1 sets them. Training, data and epochs are this project's own, the same for all.
+The peers: Torch-Pruning (github.com/VainF/Torch-Pruning), used as its README and its examples say, and masks as
+torch.nn.utils.prune's global L1 sets them. Training, data and epochs are this project's own, the same for all.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def _at(lab: Lab, net: nn.Module, cut: Cut, part: Part, samples: int, seed: int,
     taylor = cut.criterion == "taylor"
     importance = tp.importance.TaylorImportance() if taylor else tp.importance.MagnitudeImportance(p=1)
     classifier = [module for module in tried.modules() if isinstance(module, nn.Linear)][-1]
+    attentions: list[Any] = [module for module in tried.modules() if hasattr(module, "num_attention_heads")]
     pruner = tp.pruner.BasePruner(
         tried,
         lab.example[0],
@@ -94,12 +95,19 @@ def _at(lab: Lab, net: nn.Module, cut: Cut, part: Part, samples: int, seed: int,
         pruning_ratio=ratio,
         global_pruning=cut.ranking == "global",
         ignored_layers=[classifier],
+        num_heads={layer: one.num_attention_heads for one in attentions for layer in (one.query, one.key, one.value)},
+        prune_num_heads=bool(attentions),
+        head_pruning_ratio=ratio,
     )
     if taylor:
         evidence = lab.evidence(part, samples, seed)
         for rows in evidence.batches:
             evidence.loss_of(tried, rows).backward()  # type: ignore[no-untyped-call]
     pruner.step()
+    for one in attentions:  # as its example for BERT does by hand
+        one.num_attention_heads = pruner.num_heads[one.query]
+        one.all_head_size = one.query.out_features
+        one.attention_head_size = one.all_head_size // one.num_attention_heads
     tried.zero_grad(set_to_none=True)
     return tried
 

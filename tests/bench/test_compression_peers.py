@@ -1,0 +1,33 @@
+"""Networks that peers cut: what a user of theirs gets, and not what a wrong call gives."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from models.architectures.minilm import Classifier
+from tests.bench.compression.setting import Cut
+from tests.bench.compression.work.networks import _at
+from tests.bench.pruning.work.lab import Lab
+
+pytestmark = pytest.mark.slow
+
+
+def test_whole_heads_of_a_bert_go_and_it_still_answers() -> None:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=100, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    config._attn_implementation = "sdpa"
+    net = Classifier(BertModel(config, add_pooling_layer=False), 48, 2, 0.0).eval()
+    ids = torch.randint(1, 100, (2, 16), generator=torch.Generator().manual_seed(0))
+    lab = cast(Lab, SimpleNamespace(example=(ids,)))
+    cut: Any = _at(lab, net, Cut("torch-pruning", "l1", "local", 0.5), cast(Any, None), 0, 0, 0.5)
+    assert [layer.attention.self.num_attention_heads for layer in cut.encoder.encoder.layer] == [2, 2]
+    assert cut(ids).shape == (2, 2)
+    assert sum(one.numel() for one in cut.parameters()) < 0.6 * sum(one.numel() for one in net.parameters())
