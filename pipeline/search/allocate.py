@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import optuna
 
 POPULATION = 48
+SHARES = (0.75, 0.5, 0.25)
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,12 @@ def allocate(
     seed: int,
     trials: int,
     tick: Callable[[], None] = lambda: None,
+    first: Sequence[Choice] = (),
 ) -> list[Proposal]:
     """The front of what was looked at, the slowest (and least lost) first; the same seed gives the same.
 
-    sensitive: what a choice would lose without fine-tuning; by it the first generation is laid out.
+    sensitive: what a choice would lose without fine-tuning; by it the first generation is laid out. first: what else is
+    looked at in any case.
     """
     import optuna
 
@@ -48,7 +51,7 @@ def allocate(
     # numpy takes seeds of 32 bits.
     sampler = optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed % 2**32)
     study = optuna.create_study(directions=["minimize"] * 3, sampler=sampler)
-    for choice in first_choices(space, sensitive):
+    for choice in dict.fromkeys([*first_choices(space, sensitive), *first]):
         study.enqueue_trial(_parameters(space, choice))
     known: dict[Choice, Proposal] = {}
 
@@ -70,7 +73,7 @@ def first_choices(space: Space, sensitive: Callable[[Choice], float]) -> list[Ch
     order = sorted(space.layers, key=lambda name: (sensitive(Choice((name,))), space.layers.index(name)))
     found = []
     for count in range(len(order) + 1):
-        for share in (1.0, 0.75, 0.5, 0.25):
+        for share in (1.0, *SHARES):
             widths = tuple(
                 (group.name, min(space.options[group.name], key=lambda width: abs(width - share * group.units)))
                 for group in space.groups
@@ -78,6 +81,30 @@ def first_choices(space: Space, sensitive: Callable[[Choice], float]) -> list[Ch
             found.append(space.tidy(Choice(tuple(order[:count]), widths)))
     # Where rows of embeddings go in any case, they may go alone.
     return [choice for choice in dict.fromkeys(found) if space.rows or not choice.nothing]
+
+
+def one_by_one(space: Space, price: Callable[[Choice], Price], lost: Callable[[Choice], float]) -> list[Choice]:
+    """Mild choices, which a staircase of all groups at once leaves out: ever more of the groups at 3/4, 1/2 and 1/4,
+    and then ever more of these and of the layers, first what loses the least for the time that it saves."""
+    whole = price(Choice()).ms
+    narrower = []
+    for group in space.groups:
+        widths = {min(space.options[group.name], key=lambda one: abs(one - share * group.units)) for share in SHARES}
+        narrower += [Choice((), ((group.name, width),)) for width in sorted(widths - {group.units}, reverse=True)]
+    dear = {one: lost(one) / max(1e-9, whole - price(one).ms) for one in [*narrower, *_layers(space)]}
+    found = []
+    for cuts in (narrower, list(dear)):
+        removed: list[str] = []
+        left: dict[str, int] = {}
+        for cut in sorted(cuts, key=lambda one: (dear[one], repr(one))):
+            removed += cut.remove
+            left |= {name: min(width, left.get(name, width)) for name, width in cut.widths}
+            found.append(space.tidy(Choice(tuple(removed), tuple(left.items()))))
+    return list(dict.fromkeys(found))
+
+
+def _layers(space: Space) -> list[Choice]:
+    return [Choice((name,)) for name in space.layers]
 
 
 def front(proposals: Sequence[Proposal]) -> list[Proposal]:

@@ -96,9 +96,20 @@ class Forecast:
 
     def summed(self, choice: Choice) -> float:
         """The sum of what each cut lost alone, and what the size that goes is thought to cost: tries on few samples see
-        no loss in what is not free."""
+        no loss in what is not free. A layer that was left out by itself since lost what it lost then."""
         prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
-        return self.sensitivity.lost(choice) + prior
+        seen = sum(max(0.0, self._found_since.get(name, 0.0)) for name in choice.remove)
+        return self.sensitivity.lost(choice) + seen + prior
+
+    @property
+    def _found_since(self) -> dict[str, float]:
+        """By layer, what leaving it out lost beyond what its try on few samples had shown."""
+        layers = self.sensitivity.layers
+        return {
+            choice.remove[0]: lost - self.rows - layers.get(choice.remove[0], 0.0)
+            for choice, lost in self.bare.items()
+            if len(choice.remove) == 1 and not choice.widths
+        }
 
     def _by_how_much(self) -> float:
         """What cuts lost together over the sums of what they lost alone."""

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from pipeline.build import StepFailed
-from pipeline.search.allocate import Proposal, allocate, pick
+from pipeline.search.allocate import Proposal, allocate, one_by_one, pick
 from pipeline.search.candidates import SPOILT, Candidate, Trained, Workshop
 from pipeline.search.constraints import Constraints
 from pipeline.search.forecast import Forecast
@@ -150,10 +150,10 @@ class Rungs:
         return found
 
     def _front(self, round_: int) -> list[Proposal]:
-        return allocate(
-            self.space, self.pricing.best, self.forecast.lost, self.forecast.sensitivity.lost,
-            self.seed * 1000 + round_, trials(self.budget_s), self.notes.tick,
-        )  # fmt: skip
+        space, price, forecast = self.space, self.pricing.best, self.forecast
+        mild = one_by_one(space, price, forecast.lost) if forecast.full <= FEW else ()
+        seed, count = self.seed * 1000 + round_, trials(self.budget_s)
+        return allocate(space, price, forecast.lost, forecast.sensitivity.lost, seed, count, self.notes.tick, mild)
 
     @property
     def pace_at(self) -> float:

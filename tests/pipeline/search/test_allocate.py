@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.search.allocate import Proposal, allocate, first_choices, front, pick
+from pipeline.search.allocate import Proposal, allocate, first_choices, front, one_by_one, pick
 from pipeline.search.forecast import Forecast
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.sensitivity import Sensitivity
@@ -67,3 +67,31 @@ def test_picks_fit_the_limits_where_anything_does_and_lose_the_least_where_nothi
     pool = [_proposal(5, 0.02, "a"), _proposal(3, 0.03, "b")]
     assert pick(pool, [0.001], [], lambda price: True)[0].choice == Choice(("a",))
     assert pick(pool, [0.1], [], lambda price: price.ms > 4)[0].choice == Choice(("a",))
+
+
+def test_one_cut_after_another_the_mildest_for_its_time_first(
+    space: Space, pricing: Pricing, felt: Sensitivity
+) -> None:
+    free = space.groups[-1]
+    groups = {**felt.groups, free.name: [(free.units, 0.0), (free.units // 4, 0.0)]}
+    felt = Sensitivity(groups, felt.layers)
+    found = one_by_one(space, pricing.best, Forecast(space, felt, 0.93, 3).summed)
+    assert found == list(dict.fromkeys(found)) and all(not one.nothing for one in found)
+    assert [name for name, _ in found[0].widths] == [free.name] and not found[0].remove
+    assert felt.lost(found[0]) == 0.0
+    only_widths = [one for one in found if not one.remove]
+    times = [pricing.best(one).ms for one in only_widths]
+    assert times == sorted(times, reverse=True) and len(only_widths) > len(space.groups)
+    assert any(one.remove and one.widths for one in found)
+    assert found[-1].remove == tuple(space.layers)
+
+
+def test_what_is_to_be_looked_at_in_any_case_is(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+    mild = Choice((), ((space.groups[-1].name, space.options[space.groups[-1].name][1]),))
+    forecast = Forecast(space, felt, 0.93, 8)
+
+    def lost(choice: Choice) -> float:
+        return 0.0 if choice == mild else 1.0 + forecast.lost(choice)
+
+    found = [allocate(space, pricing.best, lost, felt.lost, 0, 40, first=first) for first in ((), (mild,))]
+    assert [any(one.choice == mild for one in front) for front in found] == [False, True]

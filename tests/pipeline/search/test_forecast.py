@@ -92,6 +92,19 @@ def test_short_fine_tuning_is_thought_to_lose_no_more_than_none_and_a_long_one_g
     assert brief.usual(other) > brief.lost(other)
 
 
+def test_layer_left_out_by_itself_since_lost_what_it_lost_then(space: Space, felt: Sensitivity) -> None:
+    """On few samples it cost nothing: what goes together with it costs more than that too."""
+    forecast, layer = Forecast(space, felt, 0.93, 3), Choice((space.layers[0],))
+    both = Choice(layer.remove, _narrow(space, 16).widths)
+    before, other = forecast.summed(both), forecast.untrained(_narrow(space, 8))
+    forecast.learn(Choice(), 0, 0.004)
+    forecast.learn(layer, 0, 0.004 + felt.lost(layer) + 0.02)
+    assert forecast.summed(both) == pytest.approx(before + 0.02)
+    assert forecast.untrained(_narrow(space, 8)) == pytest.approx(0.004 + other, rel=0.1), "no other is to blame"
+    forecast.learn(layer, 0, 0.0)
+    assert forecast.summed(both) == pytest.approx(before), "it got lucky: its own try counts"
+
+
 def test_training_that_did_harm_is_left_out(space: Space, felt: Sensitivity) -> None:
     forecast, choice = Forecast(space, felt, 0.93, 3), _narrow(space, 16)
     forecast.learn(choice, 3, 0.03)
