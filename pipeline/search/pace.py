@@ -13,7 +13,7 @@ ROUNDS = 3
 """How often it proposes, at most."""
 FINALS = 0.35
 """Share of the budget that the end of a search may take, where exporting and checking one network takes minutes."""
-LEAST = 3
+LEAST = 4
 """Epochs of a full fine-tuning, at least: a network that was pretrained elsewhere has few of its own."""
 FEW = 4
 """Epochs of a full fine-tuning that make good little of what a cut takes."""

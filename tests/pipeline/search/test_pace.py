@@ -49,7 +49,7 @@ def test_the_end_of_a_search_takes_no_more_than_its_share_where_one_network_fits
 
 def test_epochs_follow_the_training() -> None:
     assert full_epochs(20, []) == 12
-    assert full_epochs(1, []) == 3
+    assert full_epochs(1, []) == 4
     assert full_epochs(0, [5]) == 5
     assert (short_epochs(12), short_epochs(1)) == (2, 1)
 
