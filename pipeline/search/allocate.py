@@ -43,7 +43,7 @@ def allocate(
     """The front of what was looked at, the slowest (and least lost) first; the same seed gives the same.
 
     sensitive: what a choice would lose without fine-tuning; by it the first generation is laid out. first: what else is
-    looked at in any case.
+    looked at before others, as far as `trials` go.
     """
     import optuna
 

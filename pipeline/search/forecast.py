@@ -37,6 +37,10 @@ def _over(pairs: Sequence[tuple[float, float]]) -> float:
     return (sum(lost for lost, _ in pairs) + AS_SUMMED) / (sum(summed for _, summed in pairs) + AS_SUMMED)
 
 
+def _several(choice: Choice) -> bool:
+    return len(choice.remove) + len(choice.widths) > 1
+
+
 @dataclass
 class Forecast:
     """full: epochs of a full fine-tuning; base: the trained network's metric on validation.
@@ -77,6 +81,12 @@ class Forecast:
         """What is lost after fewer epochs than a full fine-tuning, of which it would lose `lost`."""
         return lost * (self.full / max(1, min(epochs, self.full))) ** self.exponent if lost > 0 else lost
 
+    def spared(self, choice: Choice, lost: float) -> float:
+        """The same, of a choice of which it is known, or where fine-tuning is short thought, what going without loses:
+        few epochs lose no more."""
+        known = choice in self.bare or (self.full <= FEW and choice not in self.seen)
+        return min(lost, max(0.0, self.untrained(choice))) if known else lost
+
     def usual(self, choice: Choice) -> float:
         """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
         return (self.lost(choice) + self._by_weights(choice)) / 2
@@ -86,8 +96,7 @@ class Forecast:
         cuts lose together."""
         if choice in self.bare:
             return self.bare[choice]
-        several = len(choice.remove) + len(choice.widths) > 1
-        return self.rows + (self._amplified if several else 1.0) * self.summed(choice)
+        return self.rows + (self._amplified if _several(choice) else 1.0) * self.summed(choice)
 
     @property
     def rows(self) -> float:
@@ -96,29 +105,25 @@ class Forecast:
 
     def summed(self, choice: Choice) -> float:
         """The sum of what each cut lost alone, and what the size that goes is thought to cost: tries on few samples see
-        no loss in what is not free. A layer that was left out by itself since lost what it lost then."""
-        prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
-        seen = sum(max(0.0, self._found_since.get(name, 0.0)) for name in choice.remove)
-        return self.sensitivity.lost(choice) + seen + prior
+        no loss in what is not free. A layer that was left out by itself since adds what it lost beyond that."""
+        found = self._as_tried(choice)
+        for other, lost in self.bare.items():
+            if len(other.remove) == 1 and not other.widths and other.remove[0] in choice.remove:
+                found += max(0.0, lost - self.rows - self._as_tried(other))
+        return found
 
-    @property
-    def _found_since(self) -> dict[str, float]:
-        """By layer, what leaving it out lost beyond what its try on few samples had shown."""
-        layers = self.sensitivity.layers
-        return {
-            choice.remove[0]: lost - self.rows - layers.get(choice.remove[0], 0.0)
-            for choice, lost in self.bare.items()
-            if len(choice.remove) == 1 and not choice.widths
-        }
+    def _as_tried(self, choice: Choice) -> float:
+        prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
+        return self.sensitivity.lost(choice) + prior
 
     def _by_how_much(self) -> float:
         """What cuts lost together over the sums of what they lost alone."""
-        bare = [(lost - self.rows, self.summed(choice)) for choice, lost in self.bare.items() if not choice.nothing]
+        bare = [(lost - self.rows, self.summed(choice)) for choice, lost in self.bare.items() if _several(choice)]
         known = _over(bare)
         # A training heals: it tells something only where it lost even more.
         for choice, runs in self.seen.items():
             lost, summed = min(runs)[1] - self.rows, self.summed(choice)
-            if choice not in self.bare and lost > known * summed:
+            if _several(choice) and choice not in self.bare and lost > known * summed:
                 bare.append((lost, summed))
         least, most = AMPLIFIED
         return min(most, max(least, _over(bare)))

@@ -108,7 +108,8 @@ class Rungs:
         for place, candidate in enumerate(candidates):
             if (done := self.train(candidate, until=None if first and place == 0 else self.until_s)) is None:
                 break
-            if self._harmed(done):
+            in_time = self.notes.once(f"{candidate.name}-in-time", lambda: self.notes.spent_s < self.until_s)
+            if in_time and self._harmed(done):
                 self.train(replace(candidate, epochs=0), until=None)
         self._look(name, [one for one in candidates if one.name in self.trained])
         return bool(candidates)
@@ -127,7 +128,7 @@ class Rungs:
         allowed = EXPLORING * (self.until_s - self.pace_at) / ROUNDS - self.pace.look_s / 2
         count = max(1, min(6, int(min(left, allowed) / (self.pace.training_s(usual, epochs) + self.pace.bundle_s))))
         longest = self._longest()
-        # What holds without training is trained for long if at all: for what INT8 will lose.
+        # What was tried without training is trained for long if at all: for what INT8 will lose.
         tried = [choice for choice in self._numbers if longest.get(choice) != 0 or not choice.nothing]
         picked = pick(front, aims(self.asked.max_drop)[:count], tried, self.fits)
         return self.told(picked, epochs)
@@ -168,7 +169,7 @@ class Rungs:
             if one.trouble is None and one.seconds and one.candidate.epochs and not one.candidate.light
         ]
         if found:
-            beside = [one.beside_s for one in self.trained.values() if one.beside_s][-3:]
+            beside = [one.beside_s for one in self.trained.values() if one.beside_s and one.candidate.epochs][-3:]
             self.pace = replace(
                 self.pace, epoch_s=max(1e-3, median(found[-3:])), cut_s=median(beside) if beside else self.pace.cut_s
             )
@@ -248,7 +249,8 @@ class Rungs:
         for one in pool:
             epochs = self.pace.epochs(left, self.share(one.choice), full)
             if epochs > max(longest.get(one.choice, 0), short_epochs(full)):
-                longer.append((replace(one, lost=self.forecast.after(one.lost, epochs)), epochs))
+                lost = self.forecast.spared(one.choice, self.forecast.after(one.lost, epochs))
+                longer.append((replace(one, lost=lost), epochs))
         for picked in pick([one for one, _ in longer], [aim * max(self.allowed, 0.001) for aim in AIMS], [], self.fits):
             if best is None or picked.price.ms < QUICKER * self._ms(best):
                 return self.told([picked], dict(longer)[picked])

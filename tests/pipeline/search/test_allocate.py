@@ -86,7 +86,7 @@ def test_one_cut_after_another_the_mildest_for_its_time_first(
     assert found[-1].remove == tuple(space.layers)
 
 
-def test_what_is_to_be_looked_at_in_any_case_is(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
+def test_what_is_to_be_looked_at_first_is(space: Space, pricing: Pricing, felt: Sensitivity) -> None:
     mild = Choice((), ((space.groups[-1].name, space.options[space.groups[-1].name][1]),))
     forecast = Forecast(space, felt, 0.93, 8)
 

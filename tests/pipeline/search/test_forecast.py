@@ -96,13 +96,33 @@ def test_layer_left_out_by_itself_since_lost_what_it_lost_then(space: Space, fel
     """On few samples it cost nothing: what goes together with it costs more than that too."""
     forecast, layer = Forecast(space, felt, 0.93, 3), Choice((space.layers[0],))
     both = Choice(layer.remove, _narrow(space, 16).widths)
-    before, other = forecast.summed(both), forecast.untrained(_narrow(space, 8))
+    before, alone, other = forecast.summed(both), forecast.summed(layer), forecast.untrained(_narrow(space, 8))
     forecast.learn(Choice(), 0, 0.004)
-    forecast.learn(layer, 0, 0.004 + felt.lost(layer) + 0.02)
+    forecast.learn(layer, 0, 0.004 + alone + 0.02)
     assert forecast.summed(both) == pytest.approx(before + 0.02)
-    assert forecast.untrained(_narrow(space, 8)) == pytest.approx(0.004 + other, rel=0.1), "no other is to blame"
+    assert forecast.untrained(_narrow(space, 8)) == pytest.approx(0.004 + other), "no other is to blame"
     forecast.learn(layer, 0, 0.0)
     assert forecast.summed(both) == pytest.approx(before), "it got lucky: its own try counts"
+
+
+def test_what_is_lost_together_is_learnt_from_cuts_that_went_together(space: Space, felt: Sensitivity) -> None:
+    forecast, layer = Forecast(space, felt, 0.93, 3), Choice((space.layers[0],))
+    both, asked = Choice(layer.remove, _narrow(space, 16).widths), _narrow(space, 8)
+    forecast.learn(layer, 0, 0.1)
+    before = forecast.untrained(asked)
+    forecast.learn(both, 0, 3 * forecast.summed(both))
+    assert 2 * before < forecast.untrained(asked) < 3 * before
+
+
+def test_few_epochs_lose_no_more_than_going_without_does(space: Space, felt: Sensitivity) -> None:
+    forecast, tried, trained = Forecast(space, felt, 0.93, 4), _narrow(space, 24), _narrow(space, 8)
+    forecast.learn(tried, 0, 0.008)
+    forecast.learn(trained, 1, 0.02)
+    assert forecast.spared(tried, 0.03) == 0.008 and forecast.spared(tried, 0.003) == 0.003
+    assert forecast.spared(trained, 0.03) == 0.03, "what it loses without is not known"
+    assert forecast.spared(_narrow(space, 16), 9.0) == forecast.untrained(_narrow(space, 16))
+    long = Forecast(space, felt, 0.93, 9)
+    assert long.spared(_narrow(space, 16), 9.0) == 9.0
 
 
 def test_training_that_did_harm_is_left_out(space: Space, felt: Sensitivity) -> None:

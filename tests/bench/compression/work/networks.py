@@ -97,6 +97,7 @@ def _at(lab: Lab, net: nn.Module, cut: Cut, part: Part, samples: int, seed: int,
         ignored_layers=[classifier],
         num_heads={layer: one.num_attention_heads for one in attentions for layer in (one.query, one.key, one.value)},
         prune_num_heads=bool(attentions),
+        prune_head_dims=not attentions,
         head_pruning_ratio=ratio,
     )
     if taylor:
