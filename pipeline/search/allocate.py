@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.search.pricing import Price
+from pipeline.search.sensitivity import SHARES
 from pipeline.search.space import Choice, Space
 
 if TYPE_CHECKING:
     import optuna
 
+    from pipeline.pruning.groups import Group
+
 POPULATION = 48
-SHARES = (0.75, 0.5, 0.25)
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,7 @@ def first_choices(space: Space, sensitive: Callable[[Choice], float]) -> list[Ch
     found = []
     for count in range(len(order) + 1):
         for share in (1.0, *SHARES):
-            widths = tuple(
-                (group.name, min(space.options[group.name], key=lambda width: abs(width - share * group.units)))
-                for group in space.groups
-            )
+            widths = tuple((group.name, _nearest(space, group, share)) for group in space.groups)
             found.append(space.tidy(Choice(tuple(order[:count]), widths)))
     # Where rows of embeddings go in any case, they may go alone.
     return [choice for choice in dict.fromkeys(found) if space.rows or not choice.nothing]
@@ -89,9 +88,10 @@ def one_by_one(space: Space, price: Callable[[Choice], Price], lost: Callable[[C
     whole = price(Choice()).ms
     narrower = []
     for group in space.groups:
-        widths = {min(space.options[group.name], key=lambda one: abs(one - share * group.units)) for share in SHARES}
+        widths = {_nearest(space, group, share) for share in SHARES}
         narrower += [Choice((), ((group.name, width),)) for width in sorted(widths - {group.units}, reverse=True)]
-    dear = {one: lost(one) / max(1e-9, whole - price(one).ms) for one in [*narrower, *_layers(space)]}
+    layers = [Choice((name,)) for name in space.layers]
+    dear = {one: lost(one) / max(1e-9, whole - price(one).ms) for one in [*narrower, *layers]}
     found = []
     for cuts in (narrower, list(dear)):
         removed: list[str] = []
@@ -103,8 +103,9 @@ def one_by_one(space: Space, price: Callable[[Choice], Price], lost: Callable[[C
     return list(dict.fromkeys(found))
 
 
-def _layers(space: Space) -> list[Choice]:
-    return [Choice((name,)) for name in space.layers]
+def _nearest(space: Space, group: Group, share: float) -> int:
+    """The width that it may have which is nearest to that share of its units."""
+    return min(space.options[group.name], key=lambda width: abs(width - share * group.units))
 
 
 def front(proposals: Sequence[Proposal]) -> list[Proposal]:

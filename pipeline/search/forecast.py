@@ -60,6 +60,11 @@ class Forecast:
         self._weights = self._prior()
         self._amplified = 1.0
 
+    @property
+    def brief(self) -> bool:
+        """Whether even a full fine-tuning makes good little of what a cut takes."""
+        return self.full <= FEW
+
     def learn(self, choice: Choice, epochs: int, lost: float) -> None:
         """This choice lost so much after so many epochs, which may be none."""
         if epochs:
@@ -84,12 +89,12 @@ class Forecast:
     def spared(self, choice: Choice, lost: float) -> float:
         """The same, of a choice of which it is known, or where fine-tuning is short thought, what going without loses:
         few epochs lose no more."""
-        known = choice in self.bare or (self.full <= FEW and choice not in self.seen)
+        known = choice in self.bare or (self.brief and choice not in self.seen)
         return min(lost, max(0.0, self.untrained(choice))) if known else lost
 
     def usual(self, choice: Choice) -> float:
         """What the choice loses as a rule: its own training is one draw of many, and as uncertain as what all say."""
-        return (self.lost(choice) + self._by_weights(choice)) / 2
+        return (self.lost(choice) + self._weighted(self._weights, choice)) / 2
 
     def untrained(self, choice: Choice) -> float:
         """What the choice will lose without any fine-tuning: what rows of embeddings cost by themselves, and what its
@@ -113,8 +118,7 @@ class Forecast:
         return found
 
     def _as_tried(self, choice: Choice) -> float:
-        prior = sum(weight * value for weight, value in zip(self._prior(), self._features(choice), strict=True))
-        return self.sensitivity.lost(choice) + prior
+        return self.sensitivity.lost(choice) + self._weighted(self._prior(), choice)
 
     def _by_how_much(self) -> float:
         """What cuts lost together over the sums of what they lost alone."""
@@ -129,12 +133,12 @@ class Forecast:
         return min(most, max(least, _over(bare)))
 
     def _guess(self, choice: Choice) -> float:
-        guess = self._by_weights(choice)
+        guess = self._weighted(self._weights, choice)
         # A short fine-tuning leaves a network close to what it was: what a cut spares, it spares after it too.
-        return min(guess, self.untrained(choice)) if self.full <= FEW else guess
+        return min(guess, self.untrained(choice)) if self.brief else guess
 
-    def _by_weights(self, choice: Choice) -> float:
-        return sum(weight * value for weight, value in zip(self._weights, self._features(choice), strict=True))
+    def _weighted(self, weights: Sequence[float], choice: Choice) -> float:
+        return sum(weight * value for weight, value in zip(weights, self._features(choice), strict=True))
 
     @property
     def exponent(self) -> float:

@@ -16,7 +16,7 @@ from pipeline.search.forecast import Forecast
 from pipeline.search.light import AS_IT_IS, Light, bearable
 from pipeline.search.looking import Looking, look_at
 from pipeline.search.notes import BudgetSpent, Notes, Watched
-from pipeline.search.pace import EXPLORING, FEW, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
+from pipeline.search.pace import EXPLORING, ROUNDS, Pace, aims, epoch_of, reserved, short_epochs, trials
 from pipeline.search.pricing import Price, Pricing
 from pipeline.search.space import Choice, Space
 
@@ -108,17 +108,18 @@ class Rungs:
         for place, candidate in enumerate(candidates):
             if (done := self.train(candidate, until=None if first and place == 0 else self.until_s)) is None:
                 break
-            in_time = self.notes.once(f"{candidate.name}-in-time", lambda: self.notes.spent_s < self.until_s)
-            if in_time and self._harmed(done):
+            if self._harmed(done):
                 self.train(replace(candidate, epochs=0), until=None)
         self._look(name, [one for one in candidates if one.name in self.trained])
         return bool(candidates)
 
     def _harmed(self, done: Trained) -> bool:
-        """Whether a short training may have lost more than going without any does, which then is to be seen."""
+        """Whether a short training may have lost more than going without any does, and there is time to see."""
         choice, forecast = done.candidate.choice, self.forecast
-        new = forecast.full <= FEW and done.validation is not None and choice not in forecast.bare
-        return new and self.lost(done) > forecast.untrained(choice)
+        new = forecast.brief and done.validation is not None and choice not in forecast.bare
+        if not new or self.lost(done) <= forecast.untrained(choice):
+            return False
+        return bool(self.notes.once(f"harmed-{done.candidate.name}", lambda: self.notes.spent_s < self.until_s))
 
     def _proposed(self, round_: int, epochs: int, left: float) -> dict[str, Any]:
         # What is learnt between two candidates of a round is of no use to the second: they are proposed together.
@@ -152,7 +153,7 @@ class Rungs:
 
     def _front(self, round_: int) -> list[Proposal]:
         space, price, forecast = self.space, self.pricing.best, self.forecast
-        mild = one_by_one(space, price, forecast.lost) if forecast.full <= FEW else ()
+        mild = one_by_one(space, price, forecast.lost) if forecast.brief else ()
         seed, count = self.seed * 1000 + round_, trials(self.budget_s)
         return allocate(space, price, forecast.lost, forecast.sensitivity.lost, seed, count, self.notes.tick, mild)
 
@@ -178,8 +179,7 @@ class Rungs:
         return self.space.size(choice).macs / max(1, self.space.size(Choice()).macs)
 
     def _usual_s(self, epochs: int) -> float:
-        shares = [self.share(choice) for choice in self._numbers]
-        return self.pace.training_s(sum(shares) / max(1, len(shares)), epochs)
+        return self.pace.training_s(sum(map(self.share, self._numbers)) / max(1, len(self._numbers)), epochs)
 
     def train(self, candidate: Candidate, until: float | None) -> Trained | None:
         """One candidate, from the notes where it was trained before; None where the time was over."""

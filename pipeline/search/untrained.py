@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.search.allocate import Proposal, allocate, one_by_one, pick
-from pipeline.search.pace import FEW, ROUNDS, trials
+from pipeline.search.pace import ROUNDS, trials
 from pipeline.search.rungs import LONG, Rungs
 from pipeline.search.space import Choice
 
@@ -32,7 +32,7 @@ class Untrained:
         if rungs.space.rows:
             whole = Proposal(Choice(), 0.0, rungs.pricing.best(Choice()))
             self._judge("rows-alone", lambda: rungs.told([whole], 0))
-        if rungs.forecast.full > FEW:
+        if not rungs.forecast.brief:
             return
         began = rungs.notes.once("untrained-began", lambda: {"seconds": rungs.notes.spent_s})["seconds"]
         until_s = min(began + SHARE * rungs.budget_s, rungs.until_s)

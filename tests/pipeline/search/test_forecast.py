@@ -111,7 +111,7 @@ def test_what_is_lost_together_is_learnt_from_cuts_that_went_together(space: Spa
     forecast.learn(layer, 0, 0.1)
     before = forecast.untrained(asked)
     forecast.learn(both, 0, 3 * forecast.summed(both))
-    assert 2 * before < forecast.untrained(asked) < 3 * before
+    assert 2.7 * before < forecast.untrained(asked) < 3 * before
 
 
 def test_few_epochs_lose_no_more_than_going_without_does(space: Space, felt: Sensitivity) -> None:

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.search.allocate import Proposal
+from pipeline.search.candidates import Candidate
 from pipeline.search.pace import FEW
 from pipeline.search.rungs import Rungs
 from pipeline.search.space import Choice
@@ -132,6 +134,21 @@ def test_what_holds_without_training_is_trained_for_long_or_not_at_all(started: 
     rungs.run()
     lengths = {one.candidate.epochs for one in rungs.trained.values() if one.candidate.choice in spared}
     assert spared and lengths <= {0, 2, 3}
+
+
+def test_what_was_tried_without_training_is_not_proposed_for_a_short_one(started: Started) -> None:
+    found: list[Candidate] = []
+    for tried in (False, True):
+        rungs, _ = started(f"proposed-{tried}", 600.0, most=0.001)
+        _briefly(rungs)
+        if tried:
+            choice = found[0].choice
+            (bare,) = rungs.taken(rungs.told([Proposal(choice, 0.0, rungs.pricing.best(choice))], 0))
+            rungs.train(bare, None)
+        rungs.run()
+        found.append(rungs.taken(rungs.notes.read("round-0"))[0])
+    assert found[0].epochs == found[1].epochs == 1
+    assert found[0].choice != found[1].choice
 
 
 @pytest.mark.parametrize(("harm", "seen"), [(0.03, True), (0.0, False)])
