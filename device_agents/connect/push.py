@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What must stay free beside the file: manifests, the lock, the runtime's own temporary files.
 MARGIN_BYTES = 8 << 20
+TRIES = 3
+"""Of a push whose file goes away under it."""
 
 
 def push(connection: Connection, local: Path, remote: str, sha256: str, progress: Progress | None = None) -> int:
@@ -26,10 +28,34 @@ def push(connection: Connection, local: Path, remote: str, sha256: str, progress
 
     Raises NoRoom, PushFailed, DeviceFolderError, LinkLost. Whatever happens, `remote` is the whole file or untouched.
     """
+    moved = 0
+    for _ in range(TRIES):
+        sent, done = _try(connection, local, remote, sha256, progress or Silent())
+        moved += sent
+        if done["whole"]:
+            return moved
+        if done["sha256"]:
+            raise PushFailed(
+                f"{local.name} arrived on {connection.name} other than it was sent; it was thrown away there.",
+                where=f"{remote}: sha256 {done['sha256']}, expected {sha256}",
+                remedy="run the same command again; if it comes back, check the device's memory and disk",
+            )
+    raise PushFailed(
+        f"{local.name} went away on {connection.name} while it was sent, {TRIES} times.",
+        where=remote,
+        remedy="see what else empties the agent's folder there, then run the same command again",
+    )
+
+
+def _try(
+    connection: Connection, local: Path, remote: str, sha256: str, progress: Progress
+) -> tuple[int, dict[str, Any]]:
+    """The bytes sent, and the device's last word: whether the file is whole, and the digest of what came, "" where it
+    was gone: another push of the same content that found no room takes it for a leftover."""
     size = local.stat().st_size
     plan = _plan(connection, remote, sha256, size)
     if plan["present"]:
-        return 0
+        return 0, {"whole": True}
     sent = _agreed_prefix(local, plan)
     temporary = str(plan["temporary"])
     if sent != plan["sent"]:
@@ -37,7 +63,7 @@ def push(connection: Connection, local: Path, remote: str, sha256: str, progress
     if size - sent > plan["free"] - MARGIN_BYTES:
         connection.remove(temporary)
         raise _no_room(connection, remote, size - sent, int(plan["free"]))
-    with piece(progress or Silent(), f"send {local.name}", size) as shown:
+    with piece(progress, f"send {local.name}", size) as shown:
         shown.advance(sent)
         try:
             connection.append(local, temporary, sent, shown.advance)
@@ -47,13 +73,7 @@ def push(connection: Connection, local: Path, remote: str, sha256: str, progress
         done = connection.place(do="commit", path=remote, sha256=sha256, temporary=temporary)
     except OSError as error:
         raise _write_error(connection, error, remote, temporary, size) from error
-    if not done["whole"]:
-        raise PushFailed(
-            f"{local.name} arrived on {connection.name} other than it was sent; it was thrown away there.",
-            where=f"{remote}: sha256 {done['sha256'] or 'unknown'}, expected {sha256}",
-            remedy="run the same command again; if it comes back, check the device's memory and disk",
-        )
-    return size - sent
+    return size - sent, done
 
 
 def _plan(connection: Connection, remote: str, sha256: str, size: int) -> dict[str, Any]:

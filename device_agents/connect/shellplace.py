@@ -113,10 +113,11 @@ class ShellPlacer:
         temporary = start + request["token"] + ".part"
         left = sorted((int(bytes_), name) for bytes_, name in re.findall(r"^part=(\d+) (.+)$", said, re.MULTILINE))
         sent, prefix = 0, _EMPTY
-        if left and 0 < left[-1][0] <= size and free > 2 * size:
+        most = left[-1][0] if left else 0
+        if 0 < most <= size and free > 2 * size:
             sent, prefix = self._copy(left[-1][1], temporary)
             self._run(_tidy(folder, 60))  # not at once: what still grows belongs to another push
-        elif left:
+        elif most:  # an empty one was opened by another push just now
             self._run(f"rm -f {quote(start)}*.part")  # no room for a copy: what is left makes room instead
             free = self._free(folder)
         return {"present": False, "temporary": temporary, "sent": sent, "prefix_sha256": prefix, "free": free}

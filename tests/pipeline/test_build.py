@@ -47,6 +47,14 @@ def _process(project_root: Path, folder: Path, *nodes: str) -> subprocess.Popen[
     return subprocess.Popen(command, cwd=project_root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def _wait_for_checkpoint(process: subprocess.Popen[str], folder: Path, plan: Plan) -> Path:
+    checkpoint = folder / "store" / "work" / plan.nodes["trained/train"].fingerprint / "checkpoint.safetensors"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    return checkpoint
+
+
 def _digests(done: dict[str, Done]) -> dict[str, str]:
     return {id_: one.artifact.digest for id_, one in done.items() if one.artifact is not None}
 
@@ -193,14 +201,27 @@ def test_bundle_folder_has_the_real_names_and_replaces_what_was_there(built: Bui
 
 @pytest.mark.slow
 def test_build_by_two_processes_is_made_by_one_and_found_by_the_other(tmp_path: Path, project_root: Path) -> None:
-    plan_of(SLOW, tmp_path / "recipe")
-    processes = [_process(project_root, tmp_path, "trained/train") for _ in range(2)]
-    outputs = [process.communicate(timeout=500) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    results = [json.loads(out.splitlines()[-1])["trained/train"] for out, _ in outputs]
-    assert sorted(cached for cached, _ in results) == [False, True]
-    assert len({digest for _, digest in results}) == 1
-    assert sum("another process is making trained/train" in out for out, _ in outputs) == 1
+    plan = plan_of(SLOW, tmp_path / "recipe")
+    asked = project_root, tmp_path, "trained/train"
+    with _process(*asked) as first:
+        _wait_for_checkpoint(first, tmp_path, plan)
+        os.kill(first.pid, signal.SIGSTOP)  # a busy machine may start the other one when all is done
+        with _process(*asked) as second:
+            assert second.stdout is not None
+            said = []
+            try:
+                for line in second.stdout:
+                    said.append(line)
+                    if "another process is making trained/train" in line:
+                        break
+            finally:
+                os.kill(first.pid, signal.SIGCONT)
+            outputs = [process.communicate(timeout=500) for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], outputs
+    made, found = (json.loads(out.splitlines()[-1])["trained/train"] for out, _ in outputs)
+    assert (made[0], found[0]) == (False, True)
+    assert made[1] == found[1]
+    assert "another process is making trained/train" in said[-1]
 
 
 @pytest.mark.slow
@@ -211,10 +232,7 @@ def test_build_killed_in_mid_step_goes_on_to_the_same_digests(tmp_path: Path, pr
         plan = plan_of(SLOW, folder / "recipe")
     undisturbed = builder_of(plan_of(SLOW, whole / "recipe"), whole).build(plan, [*nodes])
     with _process(project_root, cut, *nodes) as process:
-        checkpoint = cut / "store" / "work" / plan.nodes["trained/train"].fingerprint / "checkpoint.safetensors"
-        while not checkpoint.exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
+        checkpoint = _wait_for_checkpoint(process, cut, plan)
         time.sleep(0.1)  # some epochs on, in the midst of one
         os.kill(process.pid, signal.SIGKILL)
     builder = builder_of(plan, cut)

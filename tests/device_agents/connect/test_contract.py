@@ -1,18 +1,15 @@
-"""What every way of connecting promises, asked of each: commands, streams and files."""
+"""What every way of connecting promises, asked of each: commands, streams and folders; files are test_push.py's."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from device_agents.connect import base
 from device_agents.connect.base import Connection
-from device_agents.errors import CommandTimedOut, EndlessOutput, LinkLost, NoPython, PushFailed
-from edgewright.files import sha256_bytes, sha256_file
+from device_agents.errors import CommandTimedOut, EndlessOutput, LinkLost, NoPython
 
 HOSTILE = [
     "plain",
@@ -30,11 +27,6 @@ HOSTILE = [
     "$HOME",
     "ü",
 ]
-
-
-def _file(path: Path, size: int = 300_000) -> tuple[Path, str]:
-    path.write_bytes(os.urandom(size))
-    return path, sha256_file(path)
 
 
 def test_run_gives_output_errors_and_status(connection: Connection) -> None:
@@ -132,98 +124,6 @@ def test_stream_beyond_its_time_raises(connection: Connection) -> None:
         connection.stream(
             ["sh", "-c", "while sleep 0.2; do echo x; done"], b"", lambda line: None, time_limit=2.0, idle_timeout=60
         )
-
-
-def test_push_then_pull_gives_the_same_bytes(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = str(tmp_path / "on the 'device' $(x)" / "fi le")
-    assert connection.push(local, remote, digest) == 300_000
-    connection.pull(remote, tmp_path / "back")
-    assert sha256_file(tmp_path / "back") == digest
-
-
-def test_push_of_an_empty_file_arrives(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local", 0)
-    connection.push(local, str(tmp_path / "d" / "empty"), digest)
-    assert (tmp_path / "d" / "empty").read_bytes() == b""
-
-
-def test_push_of_what_is_there_sends_nothing(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = str(tmp_path / "d" / "file")
-    connection.push(local, remote, digest)
-    assert connection.push(local, remote, digest) == 0
-
-
-def test_push_over_a_damaged_file_heals_it(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    connection.push(local, str(remote), digest)
-    damaged = bytearray(remote.read_bytes())
-    damaged[1000] ^= 1
-    remote.write_bytes(damaged)
-    assert connection.push(local, str(remote), digest) == 300_000
-    assert sha256_file(remote) == digest
-
-
-def test_push_with_another_digest_leaves_nothing(connection: Connection, tmp_path: Path) -> None:
-    local, _ = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    with pytest.raises(PushFailed, match="other than it was sent"):
-        connection.push(local, str(remote), sha256_bytes(b"something else"))
-    assert list(remote.parent.iterdir()) == []
-
-
-def _leave_partial(remote: Path, digest: str, data: bytes | bytearray) -> None:
-    remote.parent.mkdir()
-    (remote.parent / f".{remote.name}.{digest[:16]}.0123456789abcdef.part").write_bytes(data)
-
-
-def test_push_goes_on_from_what_a_cut_left(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    _leave_partial(remote, digest, local.read_bytes()[:200_000])
-    assert connection.push(local, str(remote), digest) == 100_000
-    assert sha256_file(remote) == digest
-    assert [path.name for path in remote.parent.iterdir()] == ["file"]
-
-
-def test_push_that_another_one_overtakes_is_no_error(
-    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    _leave_partial(remote, digest, local.read_bytes()[:200_000])
-    append = connection.append
-
-    def overtaken(local: Path, remote_: str, offset: int, moved: Callable[[int], None]) -> None:
-        # The other one is done between our plan and our first byte, and tidies up what ours goes on from.
-        monkeypatch.setattr(connection, "append", append)
-        connection.push(local, str(remote), digest)
-        append(local, remote_, offset, moved)
-
-    monkeypatch.setattr(connection, "append", overtaken)
-    connection.push(local, str(remote), digest)
-    assert sha256_file(remote) == digest
-    assert [path.name for path in remote.parent.iterdir()] == ["file"]
-
-
-def test_push_does_not_trust_a_partial_with_a_hole(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    holed = bytearray(local.read_bytes()[:200_000])
-    holed[65536:98304] = bytes(32768)
-    _leave_partial(remote, digest, holed)
-    assert connection.push(local, str(remote), digest) == 300_000
-    assert sha256_file(remote) == digest
-
-
-def test_push_ignores_a_partial_of_other_content(connection: Connection, tmp_path: Path) -> None:
-    local, digest = _file(tmp_path / "local")
-    remote = tmp_path / "d" / "file"
-    _leave_partial(remote, hashlib.sha256(b"other").hexdigest(), b"x" * 1000)
-    assert connection.push(local, str(remote), digest) == 300_000
-    assert sha256_file(remote) == digest
 
 
 def test_pull_of_a_missing_file_raises(connection: Connection, tmp_path: Path) -> None:
