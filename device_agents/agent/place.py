@@ -17,7 +17,7 @@ import shutil
 import sys
 import threading
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 if __package__:  # as one program with it, that is there already (device_agents.pack)
     from .restore import Damaged, known, restored
@@ -57,34 +57,27 @@ def _partials(request: Dict[str, Any]) -> str:
     return os.path.join(folder, ".%s.%s." % (name[:40], request["sha256"][:16]))
 
 
-def _identity(found: os.stat_result) -> Tuple[int, int]:
-    """What two looks at one file agree in, whatever its name became."""
-    return found.st_dev, found.st_ino
-
-
 class _Follower(threading.Thread):
-    """Takes the digest of a file while it arrives: the reading and the transfer then take the same time."""
+    """Takes the digest of a file while it arrives: so it takes no time of its own."""
 
     def __init__(self, path: str) -> None:
         super().__init__(daemon=True)
         self._path = path
         self._whole = threading.Event()
         self._digest = hashlib.sha256()
-        self._file = (0, 0)
-        self._read = False
+        self._read: Any = None
 
     def run(self) -> None:
         try:
             while not os.path.exists(self._path) and not self._whole.wait(0.01):
                 pass
             with open(self._path, "rb") as stream:
-                self._file = _identity(os.fstat(stream.fileno()))
                 while True:
                     last = self._whole.is_set()
                     for chunk in iter(lambda: stream.read(1 << 20), b""):
                         self._digest.update(chunk)
                     if last:
-                        self._read = True
+                        self._read = os.fstat(stream.fileno())
                         return
                     self._whole.wait(0.01)
         except OSError:
@@ -93,13 +86,12 @@ class _Follower(threading.Thread):
     def finish(self) -> Optional[str]:
         """The digest of the whole file, once nothing more will come; None where it could not be read.
 
-        None too where the path names another file by now: a push of the same content was done first and tidied this
-        one's beginning up, and what came after it was written to a file of its own.
+        None too where another push, done first, removed it: what came later is a new file.
         """
         self._whole.set()
         self.join()
         with contextlib.suppress(FileNotFoundError):
-            if self._read and self._file == _identity(os.stat(self._path)):
+            if self._read and os.path.samestat(self._read, os.stat(self._path)):
                 return self._digest.hexdigest()
         return None
 
@@ -156,15 +148,15 @@ def plan(request: Dict[str, Any]) -> Dict[str, Any]:
     left = sorted(glob.glob(glob.escape(_partials(request)) + "*.part"), key=_size)
     sent, prefix = 0, hashlib.sha256().hexdigest()
     most = _size(left[-1]) if left else 0
-    if 0 < most <= request["size"] and free > 2 * request["size"]:
+    if 0 < most <= request["size"] < free / 2:
         try:
             prefix = _digest(left[-1], temporary)
             sent = os.path.getsize(temporary)
         except FileNotFoundError:
             pass
         _tidy(folder, 60.0)  # not at once: what still grows belongs to another push
-    elif most:  # an empty one was opened by another push just now
-        for leftover in left:  # no room for a copy: what is left makes room instead
+    elif most:  # no room for a copy: what is left makes room instead; an empty one is being opened
+        for leftover in left:
             _unlink(leftover)
         free = os.statvfs(folder).f_bavail * found.f_frsize
     _following[temporary] = _Follower(temporary)
