@@ -94,6 +94,7 @@ def bench_pruning(
         "floors": "points of top-1 that ours may lose; default 0.5,1,3",
         "seeds": "how many seeds the search of 1 point has; default 3 for resnet20",
         "budget": "of each search; default 30m",
+        "max_kb": "search 1 point once more for a file of so many kB; default resnet20: 58, 0: don't",
         "out": "folder for the page, the JSON and the rows; default: .edgewright/bench/compression-full",
         "doc": "tell it in this document, e.g. docs/compression.md; keeps JSON beside it",
         "resume": "take the rows that a run which was cut off has left",
@@ -107,6 +108,7 @@ def bench_compression(
     floors: str = "",
     seeds: int = 0,
     budget: str = "",
+    max_kb: str = "",
     out: str = "",
     doc: str = "",
     resume: bool = False,
@@ -115,7 +117,8 @@ def bench_compression(
     """Hold our search against onnxruntime, Torch-Pruning and NNCF in one run: table, JSON and a page with plots."""
     from edgewright.checks import run_bench
 
-    given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--out": out, "--doc": doc}
+    given = {"--model": model, "--floors": floors, "--seeds": seeds, "--budget": budget, "--max-kb": max_kb}
+    given |= {"--out": out, "--doc": doc}
     words = [word for name, value in given.items() if value for word in (name, str(value))]
     if status := run_bench("compression", [*["--quick"] * quick, *["--resume"] * resume, *["--uncut"] * uncut, *words]):
         raise Exit(code=status)

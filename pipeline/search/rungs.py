@@ -100,10 +100,10 @@ class Rungs:
         """Proposes, trains for a little while, measures, learns; False where there was no time for it."""
         name, epochs = f"round-{round_}", short_epochs(self.forecast.full)
         left = self.until_s - self.notes.spent_s
-        if self.notes.read(name) is None and round_ and left < 3 * self._usual_s(epochs):
+        worth = 3 if round_ else int(bool(self._holding()))  # where nothing holds, the very first is trained anyhow
+        if self.notes.read(name) is None and worth and left < worth * self._usual_s(epochs):
             return False
-        content = self.notes.once(name, lambda: self._proposed(round_, epochs, left))
-        candidates = self.taken(content)
+        candidates = self.taken(self.notes.once(name, lambda: self._proposed(round_, epochs, left)))
         first = not self._holding() and not any(one.candidate.epochs for one in self.trained.values())
         for place, candidate in enumerate(candidates):
             if (done := self.train(candidate, until=None if first and place == 0 else self.until_s)) is None:

@@ -14,6 +14,7 @@ import pytest
 
 from device_agents.bundle import read_bundle
 from device_agents.farm.paired import Ratio
+from pipeline.search.constraints import Contradiction
 from tests.bench.compression import aims, speed, stages
 from tests.bench.compression.__main__ import _parser, _setting, main
 from tests.bench.compression.lines import Line
@@ -139,6 +140,18 @@ def _cells(folder: Path, made: list[str], fails: str) -> Cells:
 
     cells = Cells(folder, {"network": network, "artifact": artifact, "search": search}, {}, {})
     return cells
+
+
+def test_small_file_is_searched_for_by_itself() -> None:
+    rows = [row for row in rows_of(_setting(_parser().parse_args([])), 1) if row.family == "ours"]
+    small = {(row.role, row.floor) for row in rows if "max_kb" in row.cell.what}
+    assert small == {("smallest", 1.0)}
+    assert len({row.cell.key for row in rows if row.floor == 1.0}) == 6  # a seed each
+    assert all("58 kB" in row.label for row in rows if "max_kb" in row.cell.what)
+    rows = rows_of(_setting(_parser().parse_args(["--max-kb", "0"])), 1)
+    assert not any("max_kb" in row.cell.what for row in rows)
+    with pytest.raises(Contradiction):
+        _setting(_parser().parse_args(["--max-kb", "0.1"]))
 
 
 def test_uncut_leaves_out_the_networks_that_peers_cut() -> None:

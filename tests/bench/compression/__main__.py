@@ -11,9 +11,11 @@ from edgewright.errors import BadArgument, EdgewrightError
 from edgewright.files import pretty_json, write_atomically
 from edgewright.progress import for_stream
 from pipeline.project import Project
+from pipeline.search.constraints import Constraints
 from tests.bench.compression import markdown, page, table
 from tests.bench.compression.run import JSON, Bench, missing, name_of, run
-from tests.bench.compression.setting import Setting, full, quick
+from tests.bench.compression.setting import HEADLINE, Setting, full, quick
+from tests.bench.compression.work.searched import POINT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--floors", help="points of top-1 that ours may lose, e.g. 0.5,1,3")
     parser.add_argument("--seeds", type=int, help="how many seeds the search of 1 point has")
     parser.add_argument("--budget", help="of each search, as ./inv shrink takes it (default 30m)")
+    parser.add_argument("--max-kb", type=float, help="search 1 point once more for a file so small; 0: don't")
     parser.add_argument("--uncut", action="store_true", help="no networks that peers cut: training them takes longest")
     parser.add_argument("--out", type=Path, help="folder for bench.md, bench.html, and a folder for each model")
     parser.add_argument("--doc", type=Path, help="tell it in this document, keep its JSON beside it")
@@ -81,6 +84,9 @@ def _setting(given: argparse.Namespace) -> Setting:
         setting = replace(setting, seeds=tuple(range(given.seeds)))
     if given.floors is not None:
         setting = replace(setting, floors=_floors(given.floors))
+    if given.max_kb is not None:
+        # As the search will, but hours earlier.
+        setting = replace(setting, max_kb=Constraints(HEADLINE * POINT, max_kb=given.max_kb or None).max_kb)
     if given.uncut:
         setting = replace(setting, cuts=())
     return replace(setting, budget=given.budget) if given.budget else setting

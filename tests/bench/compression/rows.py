@@ -90,19 +90,22 @@ def _ways(setting: Setting, cut: Cut | None) -> list[Way]:
 
 
 def _searched(setting: Setting, floor: float, seed: int) -> list[Row]:
-    """What is taken of one search."""
-    what = {
+    """What is taken of one search; where a small file is searched for too, the smallest is that search's."""
+    what: dict[str, Any] = {
         "model": setting.model,
         "target": setting.target,
         "max_drop": floor,
         "budget": setting.budget,
         "seed": seed,
     }
-    cell = Cell("search", what)
     some = len(setting.seeds) > 1 and floor == HEADLINE
     said = f"ours, {floor:g} point{'' if floor == 1 else 's'}{f', seed {seed}' if some else ''}"
+    of = dict.fromkeys(ROLES, (Cell("search", what), said))
+    if floor == HEADLINE and setting.max_kb is not None:
+        small = Cell("search", what | {"max_kb": setting.max_kb})
+        of["smallest"] = (small, f"{said}, a file of {setting.max_kb:g} kB")
     return [
-        Row(f"ours-{floor:g}-{seed}-{role}", f"{said}: {name}", "ours", cell, BASE, role, floor, seed)
+        Row(f"ours-{floor:g}-{seed}-{role}", f"{of[role][1]}: {name}", "ours", of[role][0], BASE, role, floor, seed)
         for role, name in ROLES.items()
     ]
 

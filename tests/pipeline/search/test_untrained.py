@@ -53,6 +53,8 @@ def test_a_tiny_budget_trains_one_only_where_rows_alone_do_not_hold(
     Untrained(rungs).run()
     rungs.run()
     assert [one.candidate.epochs > 0 for one in rungs.results()] == [False, True][: 1 + trained]
+    # None is begun that would be cut off at once.
+    assert len([one for one in rungs.trained.values() if one.candidate.epochs]) == trained
 
 
 def _briefly(rungs: Rungs) -> Rungs:

@@ -38,7 +38,8 @@ def cells_of(project: Project, model: str, folder: Path, progress: Progress) -> 
     def search(what: Mapping[str, Any], out: Path) -> dict[str, Any]:
         named = Path(model) if model.endswith(".toml") else recipe_files(project.root)[model]
         asked = searched.without_floor(named, folder.parent / "recipe")
-        log = folder.parent / f"search-{what['max_drop']:g}-{what['seed']}.log"
+        small = f"-{what['max_kb']:g}kB" if "max_kb" in what else ""
+        log = folder.parent / f"search-{what['max_drop']:g}{small}-{what['seed']}.log"
         found = searched.searched(project, asked, what, out, log=log)
         for role, entry in found["picked"].items():
             entry["sizes"] = searched.sizes(out / role)

@@ -36,7 +36,8 @@ def searched(
     command: Sequence[str] = COMMAND,
     log: Path | None = None,
 ) -> dict[str, Any]:
-    """recipe: the model's; what: model, target, max_drop (points), budget, seed, of which all but the model are told.
+    """recipe: the model's; what: model, target, max_drop (points), budget, seed, and max_kb where a file so small is
+    asked for; all but the model are told.
 
     Leaves search.json (all that the search tells) and a bundle by role that has one. Gives met, why, seconds, and by
     role its entry of the JSON. Raises SearchFailed; what it prints is in `log`, while it runs too.
