@@ -132,7 +132,6 @@ def test_push_whose_file_is_taken_away_is_sent_once_more(
 
     times = 1
     monkeypatch.setattr(connection, "append", taken)
-    # Where the digest was taken on the way, it's known for a file that is gone.
     assert connection.push(local, str(remote), digest) == 600_000
     assert sha256_file(remote) == digest
     remote.unlink()
