@@ -90,7 +90,7 @@ def _ways(setting: Setting, cut: Cut | None) -> list[Way]:
 
 
 def _searched(setting: Setting, floor: float, seed: int) -> list[Row]:
-    """What is taken of one search; where a small file is searched for too, the smallest is that search's."""
+    """What is taken of one search; where a small file is searched for too, the smallest file and package are of that."""
     what: dict[str, Any] = {
         "model": setting.model,
         "target": setting.target,
@@ -103,7 +103,7 @@ def _searched(setting: Setting, floor: float, seed: int) -> list[Row]:
     of = dict.fromkeys(ROLES, (Cell("search", what), said))
     if floor == HEADLINE and setting.max_kb is not None:
         small = Cell("search", what | {"max_kb": setting.max_kb})
-        of["smallest"] = (small, f"{said}, a file of {setting.max_kb:g} kB")
+        of |= dict.fromkeys(("smallest", "lightest"), (small, f"{said}, a file of {setting.max_kb:g} kB"))
     return [
         Row(f"ours-{floor:g}-{seed}-{role}", f"{of[role][1]}: {name}", "ours", of[role][0], BASE, role, floor, seed)
         for role, name in ROLES.items()
