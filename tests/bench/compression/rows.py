@@ -90,7 +90,7 @@ def _ways(setting: Setting, cut: Cut | None) -> list[Way]:
 
 
 def _searched(setting: Setting, floor: float, seed: int) -> list[Row]:
-    """What is taken of one search; where a small file is searched for too, the smallest file and package are of that."""
+    """What is taken of one search; where a small file is searched for too, the smallest file and package are its."""
     what: dict[str, Any] = {
         "model": setting.model,
         "target": setting.target,
